@@ -1,0 +1,16 @@
+//! Words that every layer shares: ids, keys, values, names, byte codec, clock, progress. No I/O.
+
+pub mod clock;
+pub mod codec;
+pub mod ids;
+pub mod key;
+pub mod name;
+pub mod nature;
+pub mod progress;
+
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use codec::{ByteReader, DecodeError, PutBytes};
+pub use ids::{BlockId, Ino, Lsn, Place, Pointer, PoolId, SegmentId, SnapshotId, VolumeId};
+pub use key::{Key, Value};
+pub use name::{NameError, SnapshotName, VolumeName};
+pub use nature::Nature;
