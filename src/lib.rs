@@ -19,6 +19,7 @@
 //! ```
 
 pub mod base;
+pub mod disk;
 
 #[cfg(test)]
 mod tidy;

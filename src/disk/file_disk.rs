@@ -1,0 +1,233 @@
+//! The real medium: a folder of the host's filesystem.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::io::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Disk, DiskError, DiskFile, DiskResult, DiskSpace};
+
+/// A folder of the host's filesystem. Files are made 0600, folders 0700.
+pub struct FileDisk {
+    root: PathBuf,
+}
+
+impl FileDisk {
+    /// The folder at `root`, which must exist.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        FileDisk { root: root.into() }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn open_with(&self, path: &str, action: &str, create: bool) -> DiskResult<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(create)
+            .mode(0o600)
+            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
+            .open(self.root.join(path))
+            .map_err(|source| DiskError::new(action, path, source))?;
+        Ok(Arc::new(HostFile {
+            file,
+            path: path.to_owned(),
+        }))
+    }
+}
+
+impl Disk for FileDisk {
+    fn create(&self, path: &str) -> DiskResult<Arc<dyn DiskFile>> {
+        self.open_with(path, "create", true)
+    }
+
+    fn open(&self, path: &str) -> DiskResult<Arc<dyn DiskFile>> {
+        self.open_with(path, "open", false)
+    }
+
+    fn remove(&self, path: &str) -> DiskResult<()> {
+        fs::remove_file(self.root.join(path))
+            .map_err(|source| DiskError::new("remove", path, source))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
+        fs::rename(self.root.join(from), self.root.join(to))
+            .map_err(|source| DiskError::new(format!("rename to '{to}'"), from, source))
+    }
+
+    fn create_dir(&self, path: &str) -> DiskResult<()> {
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(self.root.join(path))
+            .map_err(|source| DiskError::new("create folder", path, source))
+    }
+
+    fn list(&self, dir: &str) -> DiskResult<Vec<String>> {
+        let fail = |source| DiskError::new("list", dir, source);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.root.join(dir)).map_err(fail)? {
+            // The pool makes no other names; what is not UTF-8 is not ours.
+            if let Ok(name) = entry.map_err(fail)?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn sync_dir(&self, dir: &str) -> DiskResult<()> {
+        File::open(self.root.join(dir))
+            .and_then(|folder| folder.sync_all())
+            .map_err(|source| DiskError::new("sync folder", dir, source))
+    }
+
+    fn space(&self) -> DiskResult<DiskSpace> {
+        let stat = rustix::fs::statvfs(&self.root)
+            .map_err(|source| DiskError::new("read the free space of", "", source.into()))?;
+        Ok(DiskSpace {
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+        })
+    }
+}
+
+struct HostFile {
+    file: File,
+    path: String,
+}
+
+impl HostFile {
+    fn fail(&self, action: impl Into<String>) -> impl FnOnce(io::Error) -> DiskError {
+        let (action, path) = (action.into(), self.path.clone());
+        move |source| DiskError {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+impl DiskFile for HostFile {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<()> {
+        let len = buf.len();
+        self.file.read_exact_at(buf, offset).map_err(|source| {
+            DiskError::new(
+                format!("read {len} bytes at {offset} of"),
+                &self.path,
+                source,
+            )
+        })
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<usize> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self
+                .file
+                .read_at(&mut buf[filled..], offset + filled as u64)
+            {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => {
+                    let action = format!("read {} bytes at {offset} of", buf.len());
+                    return Err(DiskError::new(action, &self.path, source));
+                }
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> DiskResult<()> {
+        let total: usize = parts.iter().map(|part| part.len()).sum();
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut rest = &mut slices[..];
+        IoSlice::advance_slices(&mut rest, 0);
+        let mut written = 0;
+        while !rest.is_empty() {
+            match rustix::io::pwritev(&self.file, rest, offset + written as u64) {
+                Ok(0) => return Err(self.fail("write to")(io::ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    written += count;
+                    IoSlice::advance_slices(&mut rest, count);
+                }
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                Err(errno) => {
+                    let action = format!("write {total} bytes at {offset} of");
+                    return Err(self.fail(action)(errno.into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> DiskResult<u64> {
+        Ok(self
+            .file
+            .metadata()
+            .map_err(self.fail("read the length of"))?
+            .len())
+    }
+
+    fn set_len(&self, len: u64) -> DiskResult<()> {
+        self.file
+            .set_len(len)
+            .map_err(self.fail(format!("set the length to {len} of")))
+    }
+
+    fn sync(&self) -> DiskResult<()> {
+        self.file.sync_data().map_err(self.fail("sync"))
+    }
+
+    fn start_writeback(&self, offset: u64, len: u64) {
+        // SAFETY: the descriptor is open for as long as `self` lives; no memory is passed.
+        // A hint: what fails here fails again, and is reported, at the sync.
+        let _ = unsafe {
+            libc::sync_file_range(
+                self.file.as_raw_fd(),
+                offset as libc::off64_t,
+                len as libc::off64_t,
+                libc::SYNC_FILE_RANGE_WRITE,
+            )
+        };
+    }
+
+    fn drop_cache(&self) {
+        let advice = rustix::fs::Advice::DontNeed;
+        if let Err(errno) = rustix::fs::fadvise(&self.file, 0, None, advice) {
+            log::warn!("cannot drop the cached pages of '{}': {errno}", self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is written in parts is read back as one, and a read past the end is told apart.
+    #[test]
+    fn parts_are_written_behind_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(folder.path());
+        disk.create_dir("a").unwrap();
+        let file = disk.create("a/f").unwrap();
+        file.write_at(&[b"one", b"", b"two"], 4).unwrap();
+        file.sync().unwrap();
+        disk.sync_dir("a").unwrap();
+
+        let mut buf = [1; 10];
+        file.read_exact_at(&mut buf, 0).unwrap();
+        assert_eq!(&buf, b"\0\0\0\0onetwo");
+        assert_eq!(file.read_at(&mut buf, 8).unwrap(), 2);
+        let error = file.read_exact_at(&mut buf, 8).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read 10 bytes at 8 of 'a/f'");
+        assert_eq!(disk.list("a").unwrap(), ["f"]);
+        assert!(disk.open("a/missing").err().unwrap().is_not_found());
+    }
+}

@@ -1,0 +1,86 @@
+//! The only place that touches the pool's files (sled's folder apart, which is derived data).
+//!
+//! Paths are relative to the pool's folder, with `/` between parts. Everything above works on
+//! [`Disk`], so that tests can put a simulated medium underneath.
+
+mod error;
+mod file_disk;
+mod lock;
+mod replace;
+
+use std::sync::Arc;
+
+pub use error::{DiskError, DiskResult};
+pub use file_disk::FileDisk;
+pub use lock::{LockFailure, PoolLock};
+pub use replace::replace_file;
+
+/// A folder of files on a medium.
+pub trait Disk: Send + Sync + 'static {
+    /// Creates a file for reading and writing; fails if it exists. The entry is durable only
+    /// after [`Disk::sync_dir`] of its folder.
+    fn create(&self, path: &str) -> DiskResult<Arc<dyn DiskFile>>;
+
+    /// Opens an existing file for reading and writing.
+    fn open(&self, path: &str) -> DiskResult<Arc<dyn DiskFile>>;
+
+    /// Removes a file; open handles stay readable.
+    fn remove(&self, path: &str) -> DiskResult<()>;
+
+    /// Renames a file over another one, atomically.
+    fn rename(&self, from: &str, to: &str) -> DiskResult<()>;
+
+    /// Creates a folder; succeeds if it exists.
+    fn create_dir(&self, path: &str) -> DiskResult<()>;
+
+    /// Names in a folder, sorted; `""` is the pool's folder.
+    fn list(&self, dir: &str) -> DiskResult<Vec<String>>;
+
+    /// Makes the folder's entries durable: creations, removals, renames.
+    fn sync_dir(&self, dir: &str) -> DiskResult<()>;
+
+    /// Free and total bytes of the medium, as an unprivileged process may use them.
+    fn space(&self) -> DiskResult<DiskSpace>;
+}
+
+/// Room on the medium, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskSpace {
+    /// Bytes that can still be allocated.
+    pub free: u64,
+    /// Size of the medium.
+    pub total: u64,
+}
+
+/// An open file of the pool. Methods may be called from several threads at once.
+pub trait DiskFile: Send + Sync {
+    /// Fills `buf` from `offset`; an error if the file ends before.
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<()>;
+
+    /// Reads what there is, up to `buf.len()` bytes; less only at the end of the file.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<usize>;
+
+    /// Writes all of `parts`, one behind the other, at `offset`; a short write is an error.
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> DiskResult<()>;
+
+    /// Length in bytes.
+    fn len(&self) -> DiskResult<u64>;
+
+    /// Whether the file has no bytes.
+    fn is_empty(&self) -> DiskResult<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Sets the length in bytes.
+    fn set_len(&self, len: u64) -> DiskResult<()>;
+
+    /// fdatasync: data and length are on the medium when it returns. After an error nothing about
+    /// the unsynced bytes is known, and a later success proves nothing for them.
+    fn sync(&self) -> DiskResult<()>;
+
+    /// Starts writing the range to the medium, without waiting and without any promise.
+    fn start_writeback(&self, offset: u64, len: u64);
+
+    /// Drops clean cached pages, so that the next read comes from the medium.
+    fn drop_cache(&self);
+}
