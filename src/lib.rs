@@ -19,6 +19,7 @@
 //! ```
 
 pub mod base;
+pub mod block;
 pub mod disk;
 
 #[cfg(test)]

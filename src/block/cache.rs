@@ -1,0 +1,181 @@
+//! Cache of decompressed, verified blocks: capped in bytes, in shards, each a CLOCK.
+
+use std::collections::HashMap;
+use std::mem::size_of;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::base::BlockId;
+
+/// Most shards; fewer when the cap is small, so that one shard still holds several blocks.
+const SHARDS_MAX: usize = 16;
+/// Smallest share of the cap that is worth a shard of its own, in bytes.
+const SHARD_BYTES_MIN: usize = 4 << 20;
+/// What an entry costs beside its content: the slot, the map's entry, the counts of the Arc.
+const ENTRY_BYTES: usize =
+    size_of::<Slot>() + size_of::<(BlockId, usize)>() + 2 * size_of::<usize>();
+
+/// A cache of blocks. Readers put blocks in; writers do not, so that a bulk load evicts nothing.
+pub(super) struct BlockCache {
+    shards: Vec<Mutex<Shard>>,
+    shard_bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Shard {
+    slots: Vec<Option<Slot>>,
+    free: Vec<usize>,
+    by_id: HashMap<BlockId, usize>,
+    bytes: usize,
+    hand: usize,
+}
+
+struct Slot {
+    id: BlockId,
+    content: Arc<[u8]>,
+    /// Read since the hand came by last.
+    used: bool,
+}
+
+impl BlockCache {
+    /// A cache of at most `bytes_max` bytes, its own book-keeping included.
+    pub(super) fn new(bytes_max: usize) -> BlockCache {
+        let count = (bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
+        let shards = (0..count).map(|_| Mutex::default()).collect();
+        BlockCache {
+            shards,
+            shard_bytes_max: bytes_max / count,
+        }
+    }
+
+    fn shard(&self, id: &BlockId) -> &Mutex<Shard> {
+        &self.shards[usize::from(id.0[0]) % self.shards.len()]
+    }
+
+    /// The block, if it is here.
+    pub(super) fn get(&self, id: &BlockId) -> Option<Arc<[u8]>> {
+        let mut shard = self.shard(id).lock();
+        let at = *shard.by_id.get(id)?;
+        let slot = shard.slots[at].as_mut()?;
+        slot.used = true;
+        Some(slot.content.clone())
+    }
+
+    /// Keeps a verified block, at the cost of some that were not read lately.
+    pub(super) fn insert(&self, id: &BlockId, content: &Arc<[u8]>) {
+        let cost = content.len() + ENTRY_BYTES;
+        if cost > self.shard_bytes_max {
+            return;
+        }
+        let mut shard = self.shard(id).lock();
+        if shard.by_id.contains_key(id) {
+            return;
+        }
+        let mut evicted = Vec::new();
+        while shard.bytes + cost > self.shard_bytes_max {
+            evicted.extend(shard.evict());
+        }
+        shard.insert(*id, content.clone(), cost);
+        drop(shard);
+        // Contents are freed outside of the lock.
+        drop(evicted);
+    }
+
+    /// Bytes held, book-keeping included.
+    pub(super) fn bytes(&self) -> u64 {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().bytes as u64)
+            .sum()
+    }
+}
+
+impl Shard {
+    fn insert(&mut self, id: BlockId, content: Arc<[u8]>, cost: usize) {
+        let slot = Some(Slot {
+            id,
+            content,
+            used: false,
+        });
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at] = slot;
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() - 1
+            }
+        };
+        self.by_id.insert(id, at);
+        self.bytes += cost;
+    }
+
+    /// Moves the hand one slot on and takes out what was not used since it came by last.
+    fn evict(&mut self) -> Option<Arc<[u8]>> {
+        let at = self.hand % self.slots.len();
+        self.hand = at + 1;
+        let slot = &mut self.slots[at];
+        if let Some(slot) = slot
+            && slot.used
+        {
+            slot.used = false;
+            return None;
+        }
+        let Slot { id, content, .. } = slot.take()?;
+        self.by_id.remove(&id);
+        self.free.push(at);
+        self.bytes -= content.len() + ENTRY_BYTES;
+        Some(content)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u32) -> BlockId {
+        crate::block::block_id(&number.to_le_bytes())
+    }
+
+    /// Whatever goes in, the bytes stay below the cap, and what is there is what was put.
+    #[test]
+    fn bytes_stay_below_the_cap() {
+        let cache = BlockCache::new(1 << 20);
+        for number in 0..1000 {
+            let content = Arc::from(vec![number as u8; 1000 + number as usize * 10]);
+            cache.insert(&id(number), &content);
+            assert!(cache.bytes() <= 1 << 20);
+            assert_eq!(cache.get(&id(number)).unwrap(), content);
+        }
+        assert!(cache.bytes() > (1 << 20) - 20_000);
+        let kept = (0..1000)
+            .filter(|&number| cache.get(&id(number)).is_some())
+            .count();
+        assert!((80..200).contains(&kept), "{kept} blocks kept");
+    }
+
+    /// A block that is read again and again survives a stream of others.
+    #[test]
+    fn used_blocks_survive_a_scan() {
+        let cache = BlockCache::new(100_000);
+        cache.insert(&id(0), &Arc::from([1; 1000]));
+        for number in 1..1000 {
+            assert!(cache.get(&id(0)).is_some());
+            cache.insert(&id(number), &Arc::from([2; 1000]));
+        }
+        assert!(cache.get(&id(1)).is_none());
+    }
+
+    /// A block above a shard's share is not kept, and a cap of nothing keeps nothing.
+    #[test]
+    fn giants_are_not_kept() {
+        let cache = BlockCache::new(10_000);
+        cache.insert(&id(1), &Arc::from([1; 10_000]));
+        assert!(cache.get(&id(1)).is_none());
+        let none = BlockCache::new(0);
+        none.insert(&id(1), &Arc::from([1]));
+        assert_eq!((none.get(&id(1)), none.bytes()), (None, 0));
+    }
+}

@@ -1,0 +1,254 @@
+//! The index's database: the only code that calls sled.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use crate::base::{BlockId, ByteReader, DecodeError, Place, PoolId, PutBytes, SegmentId};
+use crate::block::segment::FrameEntry;
+
+/// Cap of sled's page cache in bytes.
+const CACHE_BYTES: u64 = 32 << 20;
+/// Format of what is in the database; another one is thrown away and rebuilt.
+const FORMAT: u32 = 1;
+const STAMP_KEY: &[u8] = b"stamp";
+const PLACES: &[u8] = b"places";
+const COVERAGE: &[u8] = b"coverage";
+/// Coverage of a segment that will never have more frames than the index has.
+const WHOLE: u32 = u32::MAX;
+
+/// The database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IndexError {
+    /// sled says so.
+    #[error("sled failed")]
+    Sled(#[from] sled::Error),
+    /// sled panicked.
+    #[error("sled panicked: {0}")]
+    Panic(String),
+    /// An entry is not what it should be.
+    #[error("an entry is damaged")]
+    Entry(#[from] DecodeError),
+    /// It belongs to another pool, or has another format.
+    #[error("it is another pool's or of another format")]
+    Foreign,
+    /// A look-up has failed before.
+    #[error("a look-up failed")]
+    Reported,
+}
+
+/// How much of a segment the index has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Coverage {
+    /// The frames that end at or before this byte offset.
+    Until(u32),
+    /// All there will ever be.
+    Whole,
+}
+
+/// An open database.
+pub(super) struct ContentIndex {
+    db: sled::Db,
+    places: sled::Tree,
+    coverage: sled::Tree,
+}
+
+impl ContentIndex {
+    /// Opens the database in the folder at `path`, or creates it there.
+    pub(super) fn open(path: &Path, pool: PoolId) -> Result<ContentIndex, IndexError> {
+        guarded(|| {
+            // No flusher thread: its fsync would hold up commits on the same filesystem. What a
+            // crash loses is fed again.
+            let db = sled::Config::new()
+                .path(path)
+                .cache_capacity(CACHE_BYTES)
+                .mode(sled::Mode::HighThroughput)
+                .flush_every_ms(None)
+                .open()?;
+            let stamp = stamp(pool);
+            match db.get(STAMP_KEY)? {
+                Some(found) if found == stamp => {}
+                None if !db.was_recovered() => {
+                    db.insert(STAMP_KEY, stamp)?;
+                }
+                _ => return Err(IndexError::Foreign),
+            }
+            let (places, coverage) = (db.open_tree(PLACES)?, db.open_tree(COVERAGE)?);
+            Ok(ContentIndex {
+                db,
+                places,
+                coverage,
+            })
+        })
+    }
+
+    /// Where the content is.
+    pub(super) fn get(&self, id: &BlockId) -> Result<Option<Place>, IndexError> {
+        let found = guarded(|| Ok(self.places.get(id.0)?))?;
+        let decode = |bytes: sled::IVec| {
+            let mut reader = ByteReader::new("index entry", &bytes);
+            let place = reader.place()?;
+            reader.finish()?;
+            Ok(place)
+        };
+        found.map(decode).transpose()
+    }
+
+    /// Adds frames of a segment. Plain inserts and no sled batch: a batch would lock out every
+    /// look-up meanwhile, and being applied in part does no harm.
+    pub(super) fn insert(
+        &self,
+        segment: SegmentId,
+        frames: &[FrameEntry],
+    ) -> Result<(), IndexError> {
+        guarded(|| {
+            let mut value = Vec::with_capacity(Place::BYTES);
+            for frame in frames {
+                value.clear();
+                value.put_place(&frame.place(segment));
+                self.places.insert(frame.id.0, value.as_slice())?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What the index has of each segment.
+    pub(super) fn coverage(&self) -> Result<BTreeMap<SegmentId, Coverage>, IndexError> {
+        guarded(|| {
+            let mut coverage = BTreeMap::new();
+            for entry in self.coverage.iter() {
+                let (key, value) = entry?;
+                let mut reader = ByteReader::new("coverage", &key);
+                let segment = SegmentId(u64::from_be_bytes(reader.array()?));
+                reader.finish()?;
+                let mut reader = ByteReader::new("coverage", &value);
+                let covered = match reader.u32()? {
+                    WHOLE => Coverage::Whole,
+                    until => Coverage::Until(until),
+                };
+                reader.finish()?;
+                coverage.insert(segment, covered);
+            }
+            Ok(coverage)
+        })
+    }
+
+    /// Records what the index has of a segment; after the frames themselves, so that a crash may
+    /// lose this and not them.
+    pub(super) fn cover(&self, segment: SegmentId, coverage: Coverage) -> Result<(), IndexError> {
+        let value = match coverage {
+            Coverage::Until(until) => until,
+            Coverage::Whole => WHOLE,
+        };
+        guarded(|| {
+            self.coverage
+                .insert(segment.0.to_be_bytes(), &value.to_le_bytes())?;
+            Ok(())
+        })
+    }
+
+    /// Forgets what it has of a segment that is gone.
+    pub(super) fn uncover(&self, segment: SegmentId) -> Result<(), IndexError> {
+        guarded(|| {
+            self.coverage.remove(segment.0.to_be_bytes())?;
+            Ok(())
+        })
+    }
+
+    /// Writes out everything and closes the database.
+    pub(super) fn close(self) -> Result<(), IndexError> {
+        guarded(move || {
+            self.db.flush()?;
+            drop(self);
+            Ok(())
+        })
+    }
+}
+
+fn stamp(pool: PoolId) -> Vec<u8> {
+    let mut stamp = Vec::new();
+    stamp.put_u32(FORMAT);
+    stamp.put_bytes(&pool.0);
+    stamp
+}
+
+/// Calls sled; a panic in it becomes an error.
+fn guarded<T>(call: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        Err(IndexError::Panic(text.unwrap_or_default()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POOL: PoolId = PoolId([5; 16]);
+
+    fn frame(number: u8) -> FrameEntry {
+        FrameEntry {
+            id: BlockId([number; 32]),
+            offset: 64 + u32::from(number) * 100,
+            len: 100,
+        }
+    }
+
+    /// Places and coverage come back after a close; the folder can be opened again at once.
+    #[test]
+    fn entries_survive_a_close() {
+        let folder = tempfile::tempdir().unwrap();
+        let segment = SegmentId(7);
+        for round in 0..5 {
+            let index = ContentIndex::open(folder.path(), POOL).unwrap();
+            let known = (round > 0).then(|| frame(3).place(segment));
+            assert_eq!(index.get(&BlockId([3; 32])).unwrap(), known);
+            assert_eq!(
+                index.coverage().unwrap().len(),
+                if round > 0 { 2 } else { 0 }
+            );
+            index
+                .insert(segment, &[frame(1), frame(2), frame(3)])
+                .unwrap();
+            index.cover(segment, Coverage::Until(464)).unwrap();
+            index.cover(SegmentId(8), Coverage::Whole).unwrap();
+            index.cover(SegmentId(9), Coverage::Whole).unwrap();
+            index.uncover(SegmentId(9)).unwrap();
+            index.close().unwrap();
+        }
+        let index = ContentIndex::open(folder.path(), POOL).unwrap();
+        let expected = [
+            (segment, Coverage::Until(464)),
+            (SegmentId(8), Coverage::Whole),
+        ];
+        assert_eq!(index.coverage().unwrap(), BTreeMap::from(expected));
+        assert_eq!(index.get(&BlockId([4; 32])).unwrap(), None);
+    }
+
+    /// Another pool's index, a foreign database and a damaged entry are refused.
+    #[test]
+    fn what_is_not_ours_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = ContentIndex::open(folder.path(), POOL).unwrap();
+        index.places.insert([1; 32], vec![1, 2, 3]).unwrap();
+        index.coverage.insert([1], vec![0]).unwrap();
+        assert!(matches!(
+            index.get(&BlockId([1; 32])),
+            Err(IndexError::Entry(_))
+        ));
+        assert!(matches!(index.coverage(), Err(IndexError::Entry(_))));
+        index.close().unwrap();
+        let other = ContentIndex::open(folder.path(), PoolId([6; 16]));
+        assert!(matches!(other, Err(IndexError::Foreign)));
+    }
+
+    /// A panic inside sled is an error outside.
+    #[test]
+    fn panics_become_errors() {
+        let error = guarded::<()>(|| panic!("page {} is gone", 7)).unwrap_err();
+        assert_eq!(error.to_string(), "sled panicked: page 7 is gone");
+    }
+}

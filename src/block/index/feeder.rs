@@ -1,0 +1,279 @@
+//! The background thread that keeps the content index.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use crate::base::{PoolId, SegmentId};
+use crate::block::segment::{Segment, SegmentSet};
+
+use super::content::{ContentIndex, Coverage, IndexError};
+use super::{Shared, chain};
+
+/// Frames that are sorted and inserted together; between batches the feeder looks up.
+const BATCH_FRAMES: usize = 4096;
+/// Failures in a row, without an index that was ready in between, after which it stays off.
+const FAILURES_MAX: u32 = 3;
+/// Nice value of the thread: behind the writers, yet not so far that it could starve while it
+/// holds one of sled's locks.
+const NICE: i32 = 10;
+const FOLDER_PREFIX: &str = "index-";
+
+/// The feeder's own state.
+pub(super) struct Feeder {
+    dir: PathBuf,
+    pool: PoolId,
+    set: Arc<SegmentSet>,
+    shared: Arc<Shared>,
+    /// Number of the folder in use; a new index gets a new one, because files of the old may
+    /// still be open.
+    folder: u64,
+    /// What the index has of each segment, as it says itself.
+    coverage: BTreeMap<SegmentId, Coverage>,
+    /// Segments to be fed before the index counts as ready.
+    backlog: BTreeSet<SegmentId>,
+    failures: u32,
+}
+
+enum Task {
+    Feed(SegmentId),
+    Replace,
+    Stop,
+}
+
+impl Feeder {
+    /// A feeder of the index in `dir`; it starts with [`Feeder::run`].
+    pub(super) fn new(
+        dir: PathBuf,
+        pool: PoolId,
+        set: Arc<SegmentSet>,
+        shared: Arc<Shared>,
+    ) -> Feeder {
+        Feeder {
+            dir,
+            pool,
+            set,
+            shared,
+            folder: 1,
+            coverage: BTreeMap::new(),
+            backlog: BTreeSet::new(),
+            failures: 0,
+        }
+    }
+
+    /// Works until it is told to stop, or the index has failed too often.
+    pub(super) fn run(mut self) {
+        lower_priority();
+        if let Err(error) = self.choose_folder() {
+            log::warn!("the folders of the content index cannot be listed: {error}");
+        }
+        while self.failures < FAILURES_MAX {
+            match self.open().and_then(|()| self.serve()) {
+                Ok(()) => return self.put_away(),
+                Err(error) => {
+                    log::warn!("the content index is thrown away: {}", chain(&error));
+                    self.throw_away();
+                }
+            }
+        }
+        log::error!(
+            "no content index until the pool is opened again: it failed {FAILURES_MAX} times; \
+             blocks are not deduplicated against older ones meanwhile"
+        );
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join(format!("{FOLDER_PREFIX}{}", self.folder))
+    }
+
+    /// Settles on the newest folder there is and removes the others.
+    fn choose_folder(&mut self) -> io::Result<()> {
+        fs::create_dir_all(&self.dir)?;
+        let mut numbers = BTreeSet::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let number = name
+                .to_str()
+                .and_then(|name| name.strip_prefix(FOLDER_PREFIX));
+            numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
+        }
+        self.folder = numbers.pop_last().unwrap_or(1);
+        for number in numbers {
+            fs::remove_dir_all(self.dir.join(format!("{FOLDER_PREFIX}{number}")))?;
+        }
+        Ok(())
+    }
+
+    /// Opens the index and finds out what it lacks.
+    fn open(&mut self) -> Result<(), IndexError> {
+        let content = ContentIndex::open(&self.path(), self.pool)?;
+        self.coverage = content.coverage()?;
+        let segments: BTreeSet<SegmentId> =
+            self.set.all().iter().map(|segment| segment.id()).collect();
+        let gone = |segment: &SegmentId| !segments.contains(segment);
+        for segment in self
+            .coverage
+            .keys()
+            .copied()
+            .filter(gone)
+            .collect::<Vec<_>>()
+        {
+            content.uncover(segment)?;
+            self.coverage.remove(&segment);
+        }
+        let whole = |segment: &SegmentId| self.coverage.get(segment) == Some(&Coverage::Whole);
+        self.backlog = segments
+            .into_iter()
+            .filter(|segment| !whole(segment))
+            .collect();
+        self.shared.work.lock().segments.extend(&self.backlog);
+        *self.shared.content.write() = Some(content);
+        self.note_progress();
+        Ok(())
+    }
+
+    /// Feeds the index until it fails or is to be put away.
+    fn serve(&mut self) -> Result<(), IndexError> {
+        loop {
+            match self.next_task() {
+                Task::Stop => return Ok(()),
+                Task::Replace => return Err(IndexError::Reported),
+                Task::Feed(segment) => {
+                    self.feed(segment)?;
+                    self.note_progress();
+                }
+            }
+        }
+    }
+
+    fn next_task(&self) -> Task {
+        let mut work = self.shared.work.lock();
+        loop {
+            if work.stop {
+                return Task::Stop;
+            }
+            if std::mem::take(&mut work.failed) {
+                return Task::Replace;
+            }
+            if let Some(segment) = work.segments.pop_first() {
+                return Task::Feed(segment);
+            }
+            work.idle = true;
+            self.shared.changed.notify_all();
+            self.shared.changed.wait(&mut work);
+            work.idle = false;
+        }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        let work = self.shared.work.lock();
+        work.stop || work.failed
+    }
+
+    /// Inserts the frames of a segment that are on the medium and not in the index yet.
+    fn feed(&mut self, id: SegmentId) -> Result<(), IndexError> {
+        let shared = self.shared.clone();
+        let content = shared.content.read();
+        let Some(content) = content.as_ref() else {
+            return Ok(());
+        };
+        let Some(segment) = self.set.get(id) else {
+            self.backlog.remove(&id);
+            self.coverage.remove(&id);
+            return content.uncover(id);
+        };
+        if self.feed_segment(content, &segment)? && !segment.is_unsettled() {
+            self.backlog.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// As [`Feeder::feed`]; returns whether it came to the end.
+    fn feed_segment(
+        &mut self,
+        content: &ContentIndex,
+        segment: &Segment,
+    ) -> Result<bool, IndexError> {
+        let id = segment.id();
+        let from = match self.coverage.get(&id) {
+            Some(Coverage::Whole) => return Ok(true),
+            Some(Coverage::Until(until)) => *until,
+            None => 0,
+        };
+        // Asked before the frames are read: what comes to rest afterwards is fed again.
+        let (at_rest, durable) = (segment.is_at_rest(), segment.durable_bytes());
+        if durable > from {
+            let mut frames = match self.set.frames(segment, from) {
+                Ok(frames) => frames,
+                Err(error) => {
+                    log::warn!("segment {id} is not indexed: {}", chain(&error));
+                    return Ok(true);
+                }
+            };
+            frames.retain(|frame| frame.end() <= durable);
+            for batch in frames.chunks_mut(BATCH_FRAMES) {
+                if self.is_interrupted() {
+                    return Ok(false);
+                }
+                let until = Coverage::Until(batch.last().map_or(from, |frame| frame.end()));
+                batch.sort_unstable_by_key(|frame| frame.id);
+                content.insert(id, batch)?;
+                content.cover(id, until)?;
+                self.coverage.insert(id, until);
+            }
+        }
+        if at_rest {
+            content.cover(id, Coverage::Whole)?;
+            self.coverage.insert(id, Coverage::Whole);
+        }
+        Ok(true)
+    }
+
+    fn note_progress(&mut self) {
+        let work = self.shared.work.lock();
+        if self.backlog.is_empty() && !work.failed {
+            self.failures = 0;
+            self.shared.ready.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Closes the index for the next opening of the store.
+    fn put_away(&self) {
+        self.shared.ready.store(false, Ordering::Relaxed);
+        let content = self.shared.content.write().take();
+        if let Some(Err(error)) = content.map(ContentIndex::close) {
+            log::warn!("the content index did not close well: {}", chain(&error));
+        }
+    }
+
+    /// Gives the index up: the next one is built in a new folder.
+    fn throw_away(&mut self) {
+        self.shared.ready.store(false, Ordering::Relaxed);
+        let content = self.shared.content.write().take();
+        // Nobody asks the old one any more, so this was about the old one.
+        self.shared.work.lock().failed = false;
+        // What has failed may hang or panic while it is dropped; nobody waits for that.
+        let dropping = thread::Builder::new().name("volfs-index-drop".to_owned());
+        if let Err(error) = dropping.spawn(move || content.map(ContentIndex::close)) {
+            log::warn!("the failed content index stays in memory: {error}");
+        }
+        if let Err(error) = fs::remove_dir_all(self.path())
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            log::warn!("'{}' stays behind: {error}", self.path().display());
+        }
+        self.folder += 1;
+        self.failures += 1;
+    }
+}
+
+fn lower_priority() {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
+        log::debug!("the feeder of the content index keeps its priority: {error}");
+    }
+}

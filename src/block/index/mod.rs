@@ -1,0 +1,180 @@
+//! The content index: where a frame lies, by the id of its content.
+//!
+//! It is derived from the segments and only ever a hint: what it says is verified at the place it
+//! names, and what it does not know is stored again (a missed saving) or found in the segments'
+//! tables of contents. So it may lag, lose its tail in a crash, or be thrown away at any time.
+//!
+//! One background thread, the feeder, opens it, feeds it with frames that are on the medium, and
+//! builds a new one in a new folder when it is missing, damaged, another pool's, or has failed.
+//! This folder of the source is the only one that names `sled`.
+
+mod content;
+mod feeder;
+mod recent;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::base::{BlockId, Place, PoolId, SegmentId};
+
+use super::segment::SegmentSet;
+use content::ContentIndex;
+use feeder::Feeder;
+pub(super) use recent::RecentFrames;
+
+/// How long the closing of a store waits for the feeder to put the index away.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+
+/// The index behind an open store.
+pub(super) struct Index {
+    shared: Arc<Shared>,
+    feeder: Mutex<Option<FeederThread>>,
+}
+
+struct FeederThread {
+    handle: JoinHandle<()>,
+    /// Disconnected when the feeder has ended.
+    ended: Receiver<()>,
+}
+
+/// What the feeder shares with those who ask.
+struct Shared {
+    /// None while it is being opened or replaced, and for good once it has failed too often.
+    /// Whoever asks holds the lock while it does: so the feeder can take the index away from all
+    /// others, and be the one that closes it.
+    content: RwLock<Option<ContentIndex>>,
+    /// It covers every segment that is at rest.
+    ready: AtomicBool,
+    work: Mutex<Work>,
+    changed: Condvar,
+}
+
+/// What the feeder is to do.
+#[derive(Default)]
+struct Work {
+    /// Segments with frames that have become durable; their frames are read from the segments
+    /// when it is their turn, so that this is all that is ever queued.
+    segments: BTreeSet<SegmentId>,
+    /// The index has failed and is to be replaced.
+    failed: bool,
+    stop: bool,
+    /// The feeder waits for work.
+    idle: bool,
+}
+
+impl Index {
+    /// Starts the feeder, which opens the index in `dir` or builds a new one there.
+    pub(super) fn start(dir: PathBuf, pool: PoolId, set: Arc<SegmentSet>) -> io::Result<Index> {
+        let shared = Arc::new(Shared {
+            content: RwLock::new(None),
+            ready: AtomicBool::new(false),
+            work: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let (running, ended) = crossbeam_channel::bounded::<()>(0);
+        let feeder = Feeder::new(dir, pool, set, shared.clone());
+        let handle = thread::Builder::new()
+            .name("volfs-index".to_owned())
+            .spawn(move || {
+                feeder.run();
+                drop(running);
+            })?;
+        Ok(Index {
+            shared,
+            feeder: Mutex::new(Some(FeederThread { handle, ended })),
+        })
+    }
+
+    /// Where the index believes the content to be; none if it does not know, or is not there.
+    pub(super) fn lookup(&self, id: &BlockId) -> Option<Place> {
+        let content = self.shared.content.read();
+        match content.as_ref()?.get(id) {
+            Ok(place) => place,
+            Err(error) => {
+                log::warn!(
+                    "the content index failed and will be rebuilt: {}",
+                    chain(&error)
+                );
+                self.shared.report_failure();
+                None
+            }
+        }
+    }
+
+    /// Frames of the segment have become durable.
+    pub(super) fn notify(&self, segment: SegmentId) {
+        self.shared.work.lock().segments.insert(segment);
+        self.shared.changed.notify_all();
+    }
+
+    /// Whether it covers every segment that is at rest.
+    pub(super) fn is_ready(&self) -> bool {
+        self.shared.ready.load(Ordering::Relaxed)
+    }
+
+    /// Flushes and closes the index and ends the feeder. What was not fed yet is fed after the
+    /// next opening. A feeder that does not end in time is left alone: the index is only a hint.
+    pub(super) fn close(&self) {
+        let Some(FeederThread { handle, ended }) = self.feeder.lock().take() else {
+            return;
+        };
+        self.shared.work.lock().stop = true;
+        self.shared.changed.notify_all();
+        if ended.recv_timeout(CLOSE_WAIT) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+            log::warn!("the content index does not close: left behind, and rebuilt if damaged");
+        } else if handle.join().is_err() {
+            log::error!("the feeder of the content index panicked");
+        }
+    }
+
+    /// Waits until the feeder has nothing to do.
+    #[cfg(test)]
+    pub(super) fn drain(&self) {
+        let mut work = self.shared.work.lock();
+        while !(work.idle && work.segments.is_empty() && !work.failed) {
+            self.shared.changed.wait(&mut work);
+        }
+    }
+
+    /// Behaves as if sled had failed.
+    #[cfg(test)]
+    pub(super) fn fail(&self) {
+        self.shared.report_failure();
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn report_failure(&self) {
+        let mut work = self.work.lock();
+        self.ready.store(false, Ordering::Relaxed);
+        work.failed = true;
+        drop(work);
+        self.changed.notify_all();
+    }
+}
+
+/// An error with its causes, for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,243 @@
+//! Reading and verifying one frame, wherever it is by now.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::Arc;
+
+use crate::base::{BlockId, Place, Pointer};
+use crate::disk::DiskError;
+
+use super::compress::{unpack, unpack_to_vec};
+use super::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader, FrameKind, decode_frame};
+use super::segment::SegmentKind;
+use super::store::Core;
+use super::{BlockError, BlockResult, block_id};
+
+/// Times that a pointer is resolved before its content is called corrupt: garbage collection may
+/// move a frame between two looks, and only once in a while.
+const ROUNDS: usize = 2;
+/// A thread keeps its read buffer up to this length in bytes.
+const BUFFER_KEPT_MAX: usize = 2 << 20;
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Calls `work` with a buffer of `len` bytes of any content, kept by the thread.
+pub(super) fn with_buffer<R>(len: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut buffer = BUFFER.take();
+    if buffer.len() < len {
+        buffer.resize(len, 0);
+    }
+    let result = work(&mut buffer[..len]);
+    if buffer.len() <= BUFFER_KEPT_MAX {
+        BUFFER.set(buffer);
+    }
+    result
+}
+
+/// Why a frame is not at a place.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// There is no such segment.
+    Gone,
+    /// Another frame is there.
+    Other(String),
+    /// The frame that is there is damaged.
+    Damaged(String),
+    /// The medium failed.
+    Disk(DiskError),
+}
+
+impl Fault {
+    /// Whether the place is out of date rather than what lies there damaged.
+    fn is_stale(&self) -> bool {
+        matches!(self, Fault::Gone | Fault::Other(_))
+    }
+
+    fn into_error(self, id: BlockId, place: Place) -> BlockError {
+        let problem = match self {
+            Fault::Disk(source) => {
+                return BlockError::Disk {
+                    segment: place.segment,
+                    source,
+                };
+            }
+            Fault::Gone => "the segment is gone, and no other names it".to_owned(),
+            Fault::Other(problem) | Fault::Damaged(problem) => problem,
+        };
+        BlockError::Corrupt { id, place, problem }
+    }
+}
+
+/// The frame that `bytes` are, if it is the one that is looked for.
+pub(super) fn parse<'a>(
+    bytes: &'a [u8],
+    id: &BlockId,
+    kind: Option<FrameKind>,
+) -> Result<(FrameHeader, &'a [u8]), Fault> {
+    let (header, payload) =
+        decode_frame(bytes).map_err(|error| Fault::Damaged(error.to_string()))?;
+    if header.id != *id {
+        return Err(Fault::Other(format!("the frame there is {}", header.id)));
+    }
+    if kind.is_some_and(|kind| kind != header.kind) {
+        return Err(Fault::Other(format!(
+            "the frame there is a {:?}",
+            header.kind
+        )));
+    }
+    Ok((header, payload))
+}
+
+/// The content of a block's frame, checked against its id.
+pub(super) fn verified_block(header: &FrameHeader, payload: &[u8]) -> Result<Arc<[u8]>, Fault> {
+    let content = unpack(header, payload).map_err(Fault::Damaged)?;
+    let found = block_id(&content);
+    if found != header.id {
+        return Err(Fault::Damaged(format!("the content there is {found}")));
+    }
+    Ok(content)
+}
+
+impl Core {
+    /// Reads the bytes of a place with one pread.
+    pub(super) fn read_place<R>(
+        &self,
+        place: &Place,
+        work: impl FnOnce(&[u8]) -> Result<R, Fault>,
+    ) -> Result<R, Fault> {
+        let len = place.len as usize;
+        if len <= FRAME_HEADER_BYTES || len > FRAME_BYTES_MAX {
+            return Err(Fault::Damaged(format!("no frame has {len} bytes")));
+        }
+        let file = self
+            .set
+            .file(place.segment)
+            .map_err(Fault::Disk)?
+            .ok_or(Fault::Gone)?;
+        with_buffer(len, |buffer| {
+            file.read_exact_at(buffer, u64::from(place.offset))
+                .map_err(|error| match error.source.kind() {
+                    io::ErrorKind::UnexpectedEof => {
+                        Fault::Damaged("the segment ends before the frame".to_owned())
+                    }
+                    _ => Fault::Disk(error),
+                })?;
+            work(buffer)
+        })
+    }
+
+    fn block_at(&self, id: &BlockId, place: &Place) -> Result<Arc<[u8]>, Fault> {
+        self.read_place(place, |bytes| {
+            let (header, payload) = parse(bytes, id, Some(FrameKind::Block))?;
+            verified_block(&header, payload)
+        })
+    }
+
+    /// Reads, verifies and caches a block.
+    pub(super) fn read_block(&self, pointer: &Pointer) -> BlockResult<Arc<[u8]>> {
+        if let Some(content) = self.cache.get(&pointer.id) {
+            return Ok(content);
+        }
+        let content = self.resolve(pointer, &[SegmentKind::Data], |place| {
+            self.block_at(&pointer.id, place)
+        })?;
+        self.cache.insert(&pointer.id, &content);
+        Ok(content)
+    }
+
+    /// Reads a node's payload; the frame's checksum and id are verified.
+    pub(super) fn read_node(&self, pointer: &Pointer) -> BlockResult<Vec<u8>> {
+        self.resolve(pointer, &[SegmentKind::Node], |place| {
+            self.read_place(place, |bytes| {
+                let (header, payload) = parse(bytes, &pointer.id, Some(FrameKind::Node))?;
+                unpack_to_vec(&header, payload).map_err(Fault::Damaged)
+            })
+        })
+    }
+
+    /// Verifies a frame of either kind. Only a place that is out of date is looked up elsewhere:
+    /// damage is reported even where another copy would serve a reader.
+    pub(super) fn verify(&self, pointer: &Pointer) -> BlockResult<()> {
+        let attempt = |place: &Place| {
+            self.read_place(place, |bytes| {
+                let (header, payload) = parse(bytes, &pointer.id, None)?;
+                match header.kind {
+                    FrameKind::Block => verified_block(&header, payload).map(drop),
+                    FrameKind::Node => unpack_to_vec(&header, payload)
+                        .map(drop)
+                        .map_err(Fault::Damaged),
+                }
+            })
+        };
+        match attempt(&pointer.place) {
+            Ok(()) => Ok(()),
+            Err(fault) if fault.is_stale() => self.resolve(pointer, &SegmentKind::ALL, attempt),
+            Err(fault) => Err(fault.into_error(pointer.id, pointer.place)),
+        }
+    }
+
+    /// Asks `attempt` for the frame: at the pointer's place, where recent appends and the content
+    /// index say it is, and if the place is out of date, where the tables of contents do. What is
+    /// damaged at its place is not searched for in all tables: it did not move.
+    fn resolve<T>(
+        &self,
+        pointer: &Pointer,
+        kinds: &[SegmentKind],
+        attempt: impl Fn(&Place) -> Result<T, Fault>,
+    ) -> BlockResult<T> {
+        let id = &pointer.id;
+        let mut round = 1;
+        loop {
+            let fault = match attempt(&pointer.place) {
+                Ok(found) => return Ok(found),
+                Err(fault) => fault,
+            };
+            let hints = [
+                self.recent.get(id),
+                self.index.as_ref().and_then(|index| index.lookup(id)),
+            ];
+            for place in hints
+                .into_iter()
+                .flatten()
+                .filter(|place| *place != pointer.place)
+            {
+                if let Ok(found) = attempt(&place) {
+                    self.note_detour(pointer, &place, &fault);
+                    return Ok(found);
+                }
+            }
+            if fault.is_stale() {
+                for &kind in kinds {
+                    let found = self.set.find(id, kind, |place| {
+                        attempt(place).ok().map(|found| (found, *place))
+                    })?;
+                    if let Some((found, place)) = found {
+                        self.recent.insert(id, place);
+                        return Ok(found);
+                    }
+                }
+            }
+            if round == ROUNDS {
+                return Err(fault.into_error(*id, pointer.place));
+            }
+            round += 1;
+        }
+    }
+
+    /// A frame that was damaged was found elsewhere.
+    fn note_detour(&self, pointer: &Pointer, place: &Place, fault: &Fault) {
+        if !fault.is_stale() {
+            log::warn!(
+                "block {} in segment {} at byte {} cannot be used ({fault:?}); its copy in \
+                 segment {} at byte {} can",
+                pointer.id,
+                pointer.place.segment,
+                pointer.place.offset,
+                place.segment,
+                place.offset
+            );
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Appending frames: one open segment of each kind.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::base::{BlockId, Place};
+use crate::block::frame::{FRAME_BYTES_MAX, FrameHeader};
+use crate::block::{BlockError, BlockResult};
+
+use super::layout::FRAMES_END_MAX;
+use super::state::{Reservation, Segment};
+use super::{SegmentKind, SegmentSet};
+
+/// Where the next frame of a kind goes.
+enum Slot {
+    /// To a segment that is still to be created.
+    Empty,
+    /// To this one, while it takes frames.
+    Open(Arc<Segment>),
+    /// Nowhere: the store was closed.
+    Shut,
+}
+
+/// Appends frames to the open segments. Room is reserved under a short lock and written outside
+/// of it, so that several threads append at once.
+pub(in crate::block) struct Appender {
+    set: Arc<SegmentSet>,
+    slots: [Mutex<Slot>; SegmentKind::ALL.len()],
+    segment_bytes: u32,
+}
+
+impl Appender {
+    /// Appends to new segments, each ended after about `segment_bytes`.
+    pub(in crate::block) fn new(set: Arc<SegmentSet>, segment_bytes: u32) -> Appender {
+        let segment_bytes = segment_bytes.min(FRAMES_END_MAX - FRAME_BYTES_MAX as u32);
+        let slots = SegmentKind::ALL.map(|_| Mutex::new(Slot::Empty));
+        Appender {
+            set,
+            slots,
+            segment_bytes,
+        }
+    }
+
+    fn slot(&self, kind: SegmentKind) -> &Mutex<Slot> {
+        match kind {
+            SegmentKind::Data => &self.slots[0],
+            SegmentKind::Node => &self.slots[1],
+        }
+    }
+
+    /// Writes a frame and returns its place. After an error nothing refers to what was written.
+    pub(in crate::block) fn append(
+        &self,
+        kind: SegmentKind,
+        header: &FrameHeader,
+        payload: &[u8],
+    ) -> BlockResult<Place> {
+        let (reservation, replaced) = self.reserve(kind, &header.id, header.frame_len())?;
+        let place = reservation.place();
+        let written = reservation.write(&[&header.encode(), payload]);
+        if let Some(full) = replaced {
+            self.end(&full);
+        }
+        match written {
+            Ok(()) => Ok(place),
+            Err(source) => Err(BlockError::Disk {
+                segment: place.segment,
+                source,
+            }),
+        }
+    }
+
+    /// Room in the open segment, or in a new one; then the one that it replaces as well.
+    fn reserve(
+        &self,
+        kind: SegmentKind,
+        id: &BlockId,
+        len: u32,
+    ) -> BlockResult<(Reservation, Option<Arc<Segment>>)> {
+        let mut slot = self.slot(kind).lock();
+        let replaced = match &*slot {
+            Slot::Shut => return Err(BlockError::Closed),
+            Slot::Empty => None,
+            Slot::Open(segment) => match segment.reserve(id, len, self.segment_bytes) {
+                Some(reservation) => return Ok((reservation, None)),
+                None => Some(segment.clone()),
+            },
+        };
+        let segment = self.set.create(kind)?;
+        let reservation = segment.reserve(id, len, self.segment_bytes);
+        *slot = Slot::Open(segment);
+        let reservation = reservation.expect("a new segment takes any frame");
+        Ok((reservation, replaced))
+    }
+
+    /// Ends a segment: its table of contents goes behind its last frame, and is durable, as
+    /// anything else, with the next sync of the segment. Without it the segment is scanned.
+    fn end(&self, segment: &Arc<Segment>) {
+        let Some((frames, offset, reservation)) = segment.reserve_contents() else {
+            return;
+        };
+        let owner = self.set.owner(segment.id(), segment.kind());
+        if let Err(error) = reservation.write(&[&owner.encode_contents(&frames, offset)]) {
+            log::warn!(
+                "segment {} stays without a table of contents: {error}",
+                segment.id()
+            );
+        }
+    }
+
+    /// Ends the open segments; every later append fails.
+    pub(in crate::block) fn shut(&self) {
+        for slot in &self.slots {
+            let last = std::mem::replace(&mut *slot.lock(), Slot::Shut);
+            if let Slot::Open(segment) = last {
+                self.end(&segment);
+            }
+        }
+    }
+}

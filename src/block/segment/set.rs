@@ -1,0 +1,282 @@
+//! All segments of a pool.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::base::{BlockId, Place, PoolId, SegmentId};
+use crate::block::{BlockError, BlockResult};
+use crate::disk::{Disk, DiskError, DiskFile};
+
+use super::handles::Handles;
+use super::layout::Owner;
+use super::state::{Segment, SyncPlan};
+use super::{FrameEntry, SEGMENTS_DIR, SegmentKind, parse_name, path, scan};
+
+/// Open files of segments at most; those that are being written have theirs beside.
+const FILES_MAX: usize = 256;
+/// The first number of a new pool; 0 is never a segment.
+const FIRST_NUMBER: u64 = 1;
+
+/// The segments, by number.
+pub(in crate::block) struct SegmentSet {
+    disk: Arc<dyn Disk>,
+    pool: PoolId,
+    segments: RwLock<BTreeMap<SegmentId, Arc<Segment>>>,
+    /// Those that are not at rest; so that syncing all costs what there is to sync.
+    restless: Mutex<BTreeSet<SegmentId>>,
+    next: AtomicU64,
+    handles: Handles,
+    unsynced: Arc<AtomicU64>,
+}
+
+impl SegmentSet {
+    /// Finds the segments there are. The next one gets a number above all of them, and at least
+    /// `first`.
+    pub(in crate::block) fn open(
+        disk: Arc<dyn Disk>,
+        pool: PoolId,
+        first: SegmentId,
+    ) -> BlockResult<SegmentSet> {
+        let names = match disk.list(SEGMENTS_DIR) {
+            Err(error) if error.is_not_found() => {
+                disk.create_dir(SEGMENTS_DIR).map_err(BlockError::Folder)?;
+                // Without it a crash could lose the folder and all synced segments in it.
+                disk.sync_dir("").map_err(BlockError::Folder)?;
+                Vec::new()
+            }
+            names => names.map_err(BlockError::Folder)?,
+        };
+        let set = SegmentSet {
+            disk,
+            pool,
+            segments: RwLock::default(),
+            restless: Mutex::default(),
+            next: AtomicU64::new(first.0.max(FIRST_NUMBER)),
+            handles: Handles::new(FILES_MAX),
+            unsynced: Arc::new(AtomicU64::new(0)),
+        };
+        for name in names {
+            match parse_name(&name) {
+                Some((segment, kind)) => set.adopt(segment, kind)?,
+                None => log::warn!("'{SEGMENTS_DIR}/{name}' is not a segment: left alone"),
+            }
+        }
+        Ok(set)
+    }
+
+    fn adopt(&self, id: SegmentId, kind: SegmentKind) -> BlockResult<()> {
+        self.next.fetch_max(id.0 + 1, Ordering::Relaxed);
+        let look = || {
+            let file = self.disk.open(&path(id, kind))?;
+            let bytes = file.len()?;
+            // An unreadable end is found again by whoever needs the table: no reason not to open.
+            let closed = scan::is_closed(&*file, &self.owner(id, kind), bytes).unwrap_or(false);
+            Ok((bytes, closed))
+        };
+        let (bytes, closed) = look().map_err(|source| BlockError::Disk {
+            segment: id,
+            source,
+        })?;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let segment = Segment::found(id, kind, bytes, closed, self.unsynced.clone());
+        if self.segments.read().contains_key(&id) {
+            log::warn!(
+                "'{}' has the number of another segment: left alone",
+                path(id, kind)
+            );
+            return Ok(());
+        }
+        self.insert(Arc::new(segment));
+        Ok(())
+    }
+
+    fn insert(&self, segment: Arc<Segment>) {
+        self.restless.lock().insert(segment.id());
+        self.segments.write().insert(segment.id(), segment);
+    }
+
+    /// Whose file a segment's is.
+    pub(super) fn owner(&self, segment: SegmentId, kind: SegmentKind) -> Owner {
+        Owner {
+            pool: self.pool,
+            segment,
+            kind,
+        }
+    }
+
+    /// The number the next segment will have.
+    pub(in crate::block) fn next(&self) -> SegmentId {
+        SegmentId(self.next.load(Ordering::Relaxed))
+    }
+
+    /// Creates a segment with a number of its own. A number whose file could not be made is lost.
+    pub(super) fn create(&self, kind: SegmentKind) -> BlockResult<Arc<Segment>> {
+        let id = SegmentId(self.next.fetch_add(1, Ordering::Relaxed));
+        let path = path(id, kind);
+        let fail = |source| BlockError::Disk {
+            segment: id,
+            source,
+        };
+        let file = self.disk.create(&path).map_err(fail)?;
+        if let Err(source) = file.write_at(&[&self.owner(id, kind).encode_header()], 0) {
+            if let Err(error) = self.disk.remove(&path) {
+                log::warn!("segment {id}, which could not be started, stays behind: {error}");
+            }
+            return Err(fail(source));
+        }
+        self.handles.insert(id, file.clone());
+        let segment = Arc::new(Segment::created(id, kind, file, self.unsynced.clone()));
+        self.insert(segment.clone());
+        Ok(segment)
+    }
+
+    /// The segment with this number.
+    pub(in crate::block) fn get(&self, segment: SegmentId) -> Option<Arc<Segment>> {
+        self.segments.read().get(&segment).cloned()
+    }
+
+    /// All segments, in ascending order.
+    pub(in crate::block) fn all(&self) -> Vec<Arc<Segment>> {
+        self.segments.read().values().cloned().collect()
+    }
+
+    /// Segments that are not wholly durable or may still grow, in ascending order.
+    pub(in crate::block) fn restless(&self) -> Vec<SegmentId> {
+        self.restless.lock().iter().copied().collect()
+    }
+
+    /// Bytes of all segments that are not known to be on the medium.
+    pub(in crate::block) fn unsynced_bytes(&self) -> u64 {
+        self.unsynced.load(Ordering::Relaxed)
+    }
+
+    /// The segment's file for reading; none if there is no such segment (any more).
+    pub(in crate::block) fn file(
+        &self,
+        segment: SegmentId,
+    ) -> Result<Option<Arc<dyn DiskFile>>, DiskError> {
+        let opened = self.handles.get(segment, || {
+            let kind = self.get(segment).map(|segment| segment.kind());
+            let kind = kind.ok_or_else(|| {
+                DiskError::new("find", SEGMENTS_DIR, std::io::ErrorKind::NotFound.into())
+            })?;
+            self.disk.open(&path(segment, kind))
+        });
+        match opened {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The frames of a segment from byte `from` on, in ascending order of offset; none if the
+    /// segment is gone.
+    pub(in crate::block) fn frames(
+        &self,
+        segment: &Segment,
+        from: u32,
+    ) -> BlockResult<Vec<FrameEntry>> {
+        if let Some(frames) = segment.frames_in_memory(from) {
+            return Ok(frames);
+        }
+        let owner = self.owner(segment.id(), segment.kind());
+        let read = || match self.file(segment.id())? {
+            Some(file) => scan::frames(&*file, &owner),
+            None => Ok(Vec::new()),
+        };
+        let mut frames = read().map_err(|source| BlockError::Disk {
+            segment: segment.id(),
+            source,
+        })?;
+        frames.retain(|frame| frame.offset >= from);
+        Ok(frames)
+    }
+
+    /// Asks `attempt` for every place that a table of contents of this kind names for `id`, the
+    /// newest segment first, until it has an answer.
+    pub(in crate::block) fn find<T>(
+        &self,
+        id: &BlockId,
+        kind: SegmentKind,
+        mut attempt: impl FnMut(&Place) -> Option<T>,
+    ) -> BlockResult<Option<T>> {
+        let mut unread = None;
+        for segment in self
+            .all()
+            .iter()
+            .rev()
+            .filter(|segment| segment.kind() == kind)
+        {
+            let frames = match self.frames(segment, 0) {
+                Ok(frames) => frames,
+                Err(error) => {
+                    unread = Some(error);
+                    continue;
+                }
+            };
+            let named = frames.iter().filter(|frame| frame.id == *id);
+            let answer = named
+                .map(|frame| frame.place(segment.id()))
+                .find_map(|at| attempt(&at));
+            if answer.is_some() {
+                return Ok(answer);
+            }
+        }
+        unread.map_or(Ok(None), Err)
+    }
+
+    /// Makes durable what has been written to the segment; see [`Segment::sync`].
+    pub(in crate::block) fn sync(&self, segment: &Segment) -> BlockResult<()> {
+        segment.sync(|plan| self.flush(segment, plan))?;
+        if segment.is_at_rest() {
+            self.restless.lock().remove(&segment.id());
+        }
+        Ok(())
+    }
+
+    fn flush(&self, segment: &Segment, plan: &SyncPlan) -> BlockResult<()> {
+        let fail = |source| BlockError::Disk {
+            segment: segment.id(),
+            source,
+        };
+        let file = match &plan.file {
+            Some(file) => file.clone(),
+            None => self
+                .disk
+                .open(&path(segment.id(), segment.kind()))
+                .map_err(fail)?,
+        };
+        file.sync().map_err(fail)?;
+        if plan.settle {
+            file.drop_cache();
+        }
+        if plan.list {
+            self.disk
+                .sync_dir(SEGMENTS_DIR)
+                .map_err(BlockError::Folder)?;
+        }
+        Ok(())
+    }
+
+    /// Makes every segment found at the opening trustworthy: those below `first` are durable by
+    /// the caller's word, the others are synced and their cached pages dropped. A failure leaves
+    /// the segment poisoned and the others settled; the first is reported.
+    pub(in crate::block) fn settle(&self, first: SegmentId) -> BlockResult<()> {
+        let mut result = Ok(());
+        for segment in self.all() {
+            if segment.id() < first {
+                segment.declare_durable();
+            }
+            result = result.and(self.sync(&segment));
+        }
+        result
+    }
+
+    /// Closes the files that only readers use.
+    pub(in crate::block) fn close_files(&self) {
+        self.handles.clear();
+    }
+}
