@@ -21,6 +21,7 @@
 pub mod base;
 pub mod block;
 pub mod disk;
+pub mod journal;
 
 #[cfg(test)]
 mod tidy;
