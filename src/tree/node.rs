@@ -1,0 +1,173 @@
+//! One node in memory: sorted keys beside values (a leaf) or children (an internal node).
+
+use std::mem::size_of;
+
+use super::codec::{self, HEADER_BYTES};
+use crate::base::{Key, Pointer, Value};
+
+/// What an `Arc<[u8]>` costs on the heap beside its bytes: two counts and the allocator's share.
+const ARC_OVERHEAD_BYTES: usize = 32;
+
+/// A decoded node. Keys are sorted and unique; a node that is stored is never empty.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    height: u8,
+    keys: Vec<Key>,
+    body: Body,
+    /// Encoded length in bytes, places included.
+    payload_bytes: usize,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Body {
+    Leaf(Vec<Value>),
+    Internal(Vec<Pointer>),
+}
+
+impl Node {
+    /// A leaf: one value for each key.
+    pub(super) fn leaf(keys: Vec<Key>, values: Vec<Value>) -> Node {
+        debug_assert_eq!(keys.len(), values.len());
+        Node::measured(0, keys, Body::Leaf(values))
+    }
+
+    /// An internal node: each key is the first key of the child beside it.
+    pub(super) fn internal(height: u8, keys: Vec<Key>, children: Vec<Pointer>) -> Node {
+        debug_assert_eq!(keys.len(), children.len());
+        debug_assert!(height > 0);
+        Node::measured(height, keys, Body::Internal(children))
+    }
+
+    fn measured(height: u8, keys: Vec<Key>, body: Body) -> Node {
+        let mut node = Node {
+            height,
+            keys,
+            body,
+            payload_bytes: 0,
+        };
+        node.payload_bytes = HEADER_BYTES + node.run_bytes(0, node.len());
+        node
+    }
+
+    /// Levels below this node; 0: a leaf.
+    pub fn height(&self) -> u8 {
+        self.height
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is no entry, which no stored node is.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The keys of a leaf, or the first key of each child of an internal node.
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    /// The values of a leaf, one for each key; nothing for an internal node.
+    pub fn values(&self) -> &[Value] {
+        match &self.body {
+            Body::Leaf(values) => values,
+            Body::Internal(_) => &[],
+        }
+    }
+
+    /// The children of an internal node, one for each key; nothing for a leaf.
+    pub fn children(&self) -> &[Pointer] {
+        match &self.body {
+            Body::Leaf(_) => &[],
+            Body::Internal(children) => children,
+        }
+    }
+
+    /// Encoded length in bytes, places included.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload_bytes
+    }
+
+    /// Memory that the node holds, in bytes: what a cache counts.
+    pub fn memory_bytes(&self) -> usize {
+        let body = match &self.body {
+            Body::Leaf(values) => {
+                let content: usize = values
+                    .iter()
+                    .map(|value| value.bytes.len() + ARC_OVERHEAD_BYTES)
+                    .sum();
+                content + values.capacity() * size_of::<Value>()
+            }
+            Body::Internal(children) => children.capacity() * size_of::<Pointer>(),
+        };
+        size_of::<Node>() + self.keys.capacity() * size_of::<Key>() + body
+    }
+
+    /// Index of the child whose subtree holds the key, if any does: the last one that starts at
+    /// or before it. Keys below all children belong to the first one.
+    pub(super) fn child_index(&self, key: &Key) -> usize {
+        self.keys
+            .partition_point(|first| first <= key)
+            .saturating_sub(1)
+    }
+
+    /// Encoded bytes of entries `from..to` in a node in which they are the first.
+    pub(super) fn run_bytes(&self, from: usize, to: usize) -> usize {
+        (from..to).map(|at| self.entry_bytes(at, at == from)).sum()
+    }
+
+    /// Encoded bytes of one entry, place included; the first entry of a node shares no prefix.
+    pub(super) fn entry_bytes(&self, at: usize, is_first: bool) -> usize {
+        let previous = if is_first {
+            None
+        } else {
+            self.keys.get(at.wrapping_sub(1))
+        };
+        codec::key_bytes(previous, &self.keys[at])
+            + match &self.body {
+                Body::Leaf(values) => codec::value_bytes(&values[at]),
+                Body::Internal(_) => codec::CHILD_BYTES,
+            }
+    }
+
+    /// The node with the entries of `self` and then those of `right`, which all lie behind.
+    pub(super) fn joined(&self, right: &Node) -> Node {
+        let keys = [self.keys.as_slice(), right.keys.as_slice()].concat();
+        if self.height == 0 {
+            Node::leaf(keys, [self.values(), right.values()].concat())
+        } else {
+            Node::internal(
+                self.height,
+                keys,
+                [self.children(), right.children()].concat(),
+            )
+        }
+    }
+
+    /// Encoded bytes of [`Node::joined`].
+    pub(super) fn joined_bytes(&self, right: &Node) -> usize {
+        let saved = match (self.keys.last(), right.keys.first()) {
+            (Some(last), Some(first)) => codec::shared_prefix(last, first),
+            _ => 0,
+        };
+        self.payload_bytes + right.payload_bytes - HEADER_BYTES - saved
+    }
+
+    /// Cuts the node into several: a new one starts at each index of `starts` (ascending).
+    pub(super) fn cut(mut self, starts: &[usize]) -> Vec<Node> {
+        let mut pieces = Vec::with_capacity(starts.len() + 1);
+        for &start in starts.iter().rev() {
+            let keys = self.keys.split_off(start);
+            let body = match &mut self.body {
+                Body::Leaf(values) => Body::Leaf(values.split_off(start)),
+                Body::Internal(children) => Body::Internal(children.split_off(start)),
+            };
+            pieces.push(Node::measured(self.height, keys, body));
+        }
+        pieces.push(Node::measured(self.height, self.keys, self.body));
+        pieces.reverse();
+        pieces
+    }
+}

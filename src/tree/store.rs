@@ -1,0 +1,207 @@
+//! Where nodes are kept.
+
+use std::sync::Arc;
+
+use super::cache::NodeCache;
+use super::error::{TreeError, TreeResult};
+use super::node::Node;
+use crate::base::{BlockId, Pointer};
+use crate::block::BlockStore;
+
+/// Where nodes are kept: [`BlockNodes`], or in tests the memory.
+pub trait NodeStore: Send + Sync {
+    /// The node, possibly from a cache. Its id and its height are verified.
+    fn read_node(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>>;
+
+    /// The node as it is stored now, past every cache of nodes, and without filling one. Its id
+    /// and its height are verified.
+    fn read_node_uncached(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>>;
+
+    /// Stores a node. It is not durable before the segment of the returned pointer is synced.
+    fn write_node(&self, node: Node) -> TreeResult<Pointer>;
+}
+
+/// Nodes in the block store, with a byte-capped cache of decoded nodes.
+pub struct BlockNodes {
+    store: Arc<BlockStore>,
+    cache: NodeCache,
+}
+
+impl BlockNodes {
+    /// Nodes in `store`; decoded ones are kept in at most `cache_bytes` of memory.
+    pub fn new(store: Arc<BlockStore>, cache_bytes: usize) -> BlockNodes {
+        BlockNodes {
+            store,
+            cache: NodeCache::new(cache_bytes),
+        }
+    }
+
+    /// Memory of the nodes that are cached now, in bytes.
+    pub fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+}
+
+impl NodeStore for BlockNodes {
+    fn read_node(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>> {
+        if let Some(cached) = self.cache.get(&node.id) {
+            verify_height(node, expected_height, &cached)?;
+            return Ok(cached);
+        }
+        let read = self.read_node_uncached(node, expected_height)?;
+        self.cache.insert(node.id, &read);
+        Ok(read)
+    }
+
+    fn read_node_uncached(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>> {
+        let payload = self.store.read_node(node)?;
+        verified(node, expected_height, &payload).map(Arc::new)
+    }
+
+    fn write_node(&self, node: Node) -> TreeResult<Pointer> {
+        let (id, payload) = node.encode();
+        let pointer = self.store.put_node(id, &payload)?;
+        // The next batch edits what this one wrote. A cached node of the same id differs at most
+        // in its places, and these are older.
+        self.cache.replace(id, &Arc::new(node));
+        Ok(pointer)
+    }
+}
+
+/// The node in a payload that was read for `pointer`.
+pub(super) fn verified(pointer: &Pointer, expected_height: u8, payload: &[u8]) -> TreeResult<Node> {
+    let (id, node) = Node::decode(payload).map_err(|source| TreeError::Malformed {
+        id: pointer.id,
+        place: pointer.place,
+        source,
+    })?;
+    verify_id(pointer, &id)?;
+    verify_height(pointer, expected_height, &node)?;
+    Ok(node)
+}
+
+fn verify_id(pointer: &Pointer, id: &BlockId) -> TreeResult<()> {
+    if *id == pointer.id {
+        return Ok(());
+    }
+    Err(TreeError::invalid(
+        pointer,
+        format!("its bytes have the id {id}"),
+    ))
+}
+
+fn verify_height(pointer: &Pointer, expected: u8, node: &Node) -> TreeResult<()> {
+    if node.height() == expected {
+        return Ok(());
+    }
+    let problem = format!("its height is {} where {expected} is due", node.height());
+    Err(TreeError::invalid(pointer, problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::os::unix::fs::FileExt;
+    use std::path::Path;
+
+    use super::*;
+    use crate::base::{Key, PoolId, SegmentId, Value};
+    use crate::block::StoreOptions;
+    use crate::disk::FileDisk;
+    use crate::tree::{Cursor, Edits, TreeRoot, check, edit, get};
+
+    fn open(dir: &Path) -> Arc<BlockStore> {
+        let options = StoreOptions {
+            cache_bytes: 1 << 20,
+            workers: 1,
+            segment_bytes: 64 << 20,
+            index_dir: None,
+            first_segment: SegmentId(1),
+        };
+        BlockStore::open(Arc::new(FileDisk::new(dir)), PoolId([1; 16]), options).unwrap()
+    }
+
+    fn value(at: u64) -> Value {
+        Value::record(at.to_be_bytes().repeat(4))
+    }
+
+    fn grown(nodes: &BlockNodes) -> TreeRoot {
+        let points = (0..5000)
+            .map(|at| (Key::new(1, 1, at), Some(value(at))))
+            .collect();
+        edit(
+            nodes,
+            None,
+            &Edits {
+                ranges: Vec::new(),
+                points,
+            },
+        )
+        .unwrap()
+        .unwrap()
+    }
+
+    /// A tree written to a pool's segments is there when the pool is opened again.
+    #[test]
+    fn tree_is_read_back_from_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let root = grown(&BlockNodes::new(store.clone(), 1 << 20));
+        store.sync_all().unwrap();
+        store.close().unwrap();
+        drop(store);
+
+        let nodes = BlockNodes::new(open(dir.path()), 1 << 20);
+        assert_eq!(
+            get(&nodes, Some(&root), &Key::new(1, 1, 777)).unwrap(),
+            Some(value(777))
+        );
+        let mut cursor = Cursor::seek(&nodes, Some(&root), &Key::new(1, 1, 4000)).unwrap();
+        for at in 4000..5000 {
+            assert_eq!(
+                cursor.next().unwrap(),
+                Some((Key::new(1, 1, at), value(at)))
+            );
+        }
+        assert_eq!(cursor.next().unwrap(), None);
+        assert!(nodes.cached_bytes() <= 1 << 20);
+    }
+
+    /// `check` sees what is wrong on the medium even when the cache holds the sound nodes.
+    #[test]
+    fn check_reads_past_the_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let nodes = BlockNodes::new(store.clone(), 1 << 20);
+        let root = grown(&nodes);
+        store.sync_all().unwrap();
+        let place = root.node.place;
+        let middle = u64::from(place.offset) + u64::from(place.len / 2);
+        for entry in fs::read_dir(dir.path().join("segments")).unwrap() {
+            let path = entry.unwrap().path();
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(path)
+                .unwrap();
+            let mut bytes = [0; 4];
+            file.read_exact_at(&mut bytes, middle).unwrap();
+            file.write_all_at(&bytes.map(|byte| !byte), middle).unwrap();
+        }
+
+        assert_eq!(
+            get(&nodes, Some(&root), &Key::new(1, 1, 777)).unwrap(),
+            Some(value(777))
+        );
+        let mut violations = Vec::new();
+        check(&nodes, Some(&root), &mut |_, _| {}, &mut |error| {
+            violations.push(error)
+        });
+        assert_eq!(violations.len(), 1);
+        assert!(
+            matches!(violations[0], TreeError::Block(_)),
+            "{:?}",
+            violations[0]
+        );
+    }
+}
