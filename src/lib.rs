@@ -23,6 +23,7 @@ pub mod block;
 pub mod disk;
 pub mod journal;
 pub mod tree;
+pub mod volume;
 
 #[cfg(test)]
 mod tidy;

@@ -1,0 +1,222 @@
+//! Back-pressure: how much may change in memory before writers wait for a checkpoint.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+/// Share of a limit, in percent, at which a checkpoint is asked for; at 100 writers wait.
+const CHECKPOINT_PERCENT: u64 = 50;
+
+/// Counts changed bytes of all volumes of a pool, and holds writers back at the cap.
+pub(crate) struct Admission {
+    dirty: AtomicU64,
+    dirty_max: u64,
+    gate: Mutex<Gate>,
+    /// Writers wait here for room.
+    room: Condvar,
+    /// The checkpoint thread waits here for work.
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct Gate {
+    /// How the last checkpoint ended: after a failure writers get an error instead of waiting.
+    last: Checkpointed,
+    wanted: bool,
+    closed: bool,
+}
+
+/// How a checkpoint ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Checkpointed {
+    /// Well; or there was none yet.
+    #[default]
+    Done,
+    /// The medium was full.
+    NoSpace,
+    /// It failed otherwise.
+    Failed,
+}
+
+/// Why a writer was not let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// The medium is full, and so is the memory for what it cannot take.
+    NoSpace,
+    /// Checkpoints fail, and the memory for what they cannot write is used up.
+    CheckpointFails,
+    /// The pool is closing.
+    Closed,
+}
+
+/// Why the checkpoint thread woke up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wake {
+    /// Somebody asked.
+    Wanted,
+    /// Time passed.
+    Timeout,
+    /// The pool closes.
+    Closed,
+}
+
+impl Admission {
+    /// A gate with this cap in bytes.
+    pub(crate) fn new(dirty_max: u64) -> Arc<Admission> {
+        Arc::new(Admission {
+            dirty: AtomicU64::new(0),
+            dirty_max,
+            gate: Mutex::new(Gate::default()),
+            room: Condvar::new(),
+            work: Condvar::new(),
+        })
+    }
+
+    /// Changed bytes in memory.
+    pub(crate) fn dirty(&self) -> u64 {
+        self.dirty.load(Ordering::Relaxed)
+    }
+
+    /// Waits until there is room under the cap and in the journal (`journal` tells fill and
+    /// capacity). Never called with a lock held.
+    pub(crate) fn enter(&self, journal: impl Fn() -> (u64, u64)) -> Result<(), Refusal> {
+        let (fill, capacity) = journal();
+        let dirty = self.dirty();
+        let near = |used: u64, max: u64| used >= max / 100 * CHECKPOINT_PERCENT;
+        if !near(dirty, self.dirty_max) && !near(fill, capacity) {
+            return Ok(());
+        }
+        let mut gate = self.gate.lock();
+        if !gate.wanted {
+            gate.wanted = true;
+            self.work.notify_one();
+        }
+        loop {
+            let (fill, capacity) = journal();
+            // The journal is released by whole files, and its last part is for those who are in
+            // already and for the pool's own records.
+            if self.dirty() < self.dirty_max && fill < capacity / 4 * 3 {
+                return Ok(());
+            }
+            if gate.closed {
+                return Err(Refusal::Closed);
+            }
+            match gate.last {
+                Checkpointed::Done => {}
+                Checkpointed::NoSpace => return Err(Refusal::NoSpace),
+                Checkpointed::Failed => return Err(Refusal::CheckpointFails),
+            }
+            gate.wanted = true;
+            self.work.notify_one();
+            self.room.wait(&mut gate);
+        }
+    }
+
+    /// Where the checkpoint thread waits for work, at most `timeout`.
+    pub(crate) fn wait_for_work(&self, timeout: std::time::Duration) -> Wake {
+        let mut gate = self.gate.lock();
+        if !gate.wanted && !gate.closed {
+            self.work.wait_for(&mut gate, timeout);
+        }
+        if gate.closed {
+            Wake::Closed
+        } else if std::mem::take(&mut gate.wanted) {
+            Wake::Wanted
+        } else {
+            Wake::Timeout
+        }
+    }
+
+    /// A checkpoint ended.
+    pub(crate) fn checkpointed(&self, how: Checkpointed) {
+        self.gate.lock().last = how;
+        self.room.notify_all();
+    }
+
+    /// No more work, no more waiting.
+    pub(crate) fn close(&self) {
+        self.gate.lock().closed = true;
+        self.work.notify_all();
+        self.room.notify_all();
+    }
+}
+
+/// Counted bytes; given back when dropped.
+pub(crate) struct Charge {
+    admission: Arc<Admission>,
+    bytes: u64,
+}
+
+impl Charge {
+    /// Nothing yet.
+    pub(crate) fn new(admission: &Arc<Admission>) -> Charge {
+        Charge {
+            admission: admission.clone(),
+            bytes: 0,
+        }
+    }
+
+    /// Sets the count.
+    pub(crate) fn set(&mut self, bytes: u64) {
+        let dirty = &self.admission.dirty;
+        if bytes >= self.bytes {
+            dirty.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        } else {
+            dirty.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.set(0);
+            // Under the gate's lock, so that a writer between its look and its wait is not missed.
+            let _gate = self.admission.gate.lock();
+            self.admission.room.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A writer above the cap waits until the charge is given back.
+    #[test]
+    fn a_writer_waits_for_room() {
+        let admission = Admission::new(1000);
+        let mut charge = Charge::new(&admission);
+        charge.set(1000);
+        let waiter = std::thread::spawn({
+            let admission = admission.clone();
+            move || admission.enter(|| (0, 1000))
+        });
+        assert_eq!(
+            admission.wait_for_work(std::time::Duration::from_secs(60)),
+            Wake::Wanted
+        );
+        assert!(!waiter.is_finished());
+        drop(charge);
+        assert_eq!(waiter.join().unwrap(), Ok(()));
+        assert_eq!(admission.dirty(), 0);
+    }
+
+    /// A full medium and a closing pool end the waiting with an error.
+    #[test]
+    fn waiting_ends_with_an_error_where_no_room_will_come() {
+        let admission = Admission::new(1000);
+        admission.checkpointed(Checkpointed::NoSpace);
+        assert_eq!(admission.enter(|| (990, 1000)), Err(Refusal::NoSpace));
+        admission.checkpointed(Checkpointed::Failed);
+        assert_eq!(
+            admission.enter(|| (990, 1000)),
+            Err(Refusal::CheckpointFails)
+        );
+        assert_eq!(admission.enter(|| (600, 1000)), Ok(()));
+        admission.close();
+        assert_eq!(admission.enter(|| (990, 1000)), Err(Refusal::Closed));
+    }
+}

@@ -1,0 +1,22 @@
+//! Maps, layers and the journal; nothing of POSIX.
+
+pub(crate) mod admission;
+pub(crate) mod changes;
+mod dirty_block;
+mod edit;
+pub(crate) mod layer;
+mod read_plan;
+pub(crate) mod seal;
+pub(crate) mod shared;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod view;
+pub mod volume;
+
+pub use edit::Edit;
+pub use layer::Counts;
+pub use read_plan::ReadPlan;
+pub use view::View;
+pub use volume::{BlockState, Usage};

@@ -1,0 +1,50 @@
+//! What all volumes of a pool share.
+
+use std::sync::{Arc, OnceLock};
+
+use super::admission::{Admission, Refusal};
+use crate::base::Clock;
+use crate::block::BlockStore;
+use crate::disk::Disk;
+use crate::journal::{Journal, JournalError};
+use crate::tree::NodeStore;
+use crate::volume::{FsError, FsResult};
+
+/// The pool's parts that a volume works with.
+pub(crate) struct Shared {
+    /// The medium; asked for its free space.
+    pub(crate) disk: Arc<dyn Disk>,
+    /// Blocks.
+    pub(crate) store: Arc<BlockStore>,
+    /// Tree nodes.
+    pub(crate) nodes: Arc<dyn NodeStore>,
+    /// The log; set once recovery has found its end.
+    pub(crate) journal: OnceLock<Journal>,
+    /// Back-pressure.
+    pub(crate) admission: Arc<Admission>,
+    /// Time.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Shared {
+    /// The log; an error before recovery has ended.
+    pub(crate) fn journal(&self) -> FsResult<&Journal> {
+        self.journal
+            .get()
+            .ok_or(FsError::Journal(JournalError::Poisoned))
+    }
+
+    /// Waits for room in memory and in the journal.
+    pub(crate) fn enter(&self) -> FsResult<()> {
+        let journal = self.journal()?;
+        self.admission
+            .enter(|| journal.fill())
+            .map_err(|refusal| match refusal {
+                Refusal::NoSpace => FsError::NoSpace,
+                Refusal::CheckpointFails => {
+                    FsError::Poisoned("checkpoints of the pool fail; see its log".into())
+                }
+                Refusal::Closed => FsError::Poisoned("the pool is closing".into()),
+            })
+    }
+}

@@ -1,0 +1,92 @@
+//! A volume on its own, over a folder, for the tests of this layer and of the operations.
+
+use std::sync::{Arc, OnceLock};
+
+use tempfile::TempDir;
+
+use super::admission::Admission;
+use super::layer::{Counts, Layer};
+use super::seal::seal_layer;
+use super::shared::Shared;
+use super::volume::{Volume, VolumeSettings};
+use crate::base::{Lsn, PoolId, SegmentId, SystemClock, VolumeId};
+use crate::block::{BlockStore, StoreOptions};
+use crate::disk::{Disk, FileDisk};
+use crate::journal::{Journal, JournalOptions};
+use crate::tree::BlockNodes;
+
+/// A volume over a temporary folder; `checkpoint` moves its changes into the tree.
+pub(crate) struct Bench {
+    pub(crate) volume: Arc<Volume>,
+    pub(crate) shared: Arc<Shared>,
+    _folder: TempDir,
+}
+
+impl Bench {
+    /// An empty volume.
+    pub(crate) fn new(block_size: u32) -> Bench {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let disk: Arc<dyn Disk> = Arc::new(FileDisk::new(folder.path()));
+        let pool = PoolId([7; 16]);
+        let options = StoreOptions {
+            cache_bytes: 4 << 20,
+            workers: 2,
+            segment_bytes: 8 << 20,
+            index_dir: None,
+            first_segment: SegmentId(1),
+        };
+        let store = BlockStore::open(disk.clone(), pool, options).expect("a store");
+        let journal_options = JournalOptions {
+            file_bytes: 8 << 20,
+            files_max: 8,
+        };
+        let start = Journal::create(&*disk, pool, &journal_options).expect("a journal");
+        let journal = Journal::open(disk.clone(), pool, journal_options, start, Lsn(0), 1)
+            .expect("a journal");
+        let shared = Arc::new(Shared {
+            disk,
+            nodes: Arc::new(BlockNodes::new(store.clone(), 4 << 20)),
+            store,
+            journal: OnceLock::from(journal),
+            admission: Admission::new(1 << 30),
+            clock: Arc::new(SystemClock::new()),
+        });
+        let base = Layer::sealed(None, Counts::default());
+        let settings = VolumeSettings {
+            id: VolumeId(1),
+            block_size,
+            hash_key: [3; 16],
+            read_only: false,
+        };
+        let volume = Volume::new(settings, shared.clone(), base);
+        Bench {
+            volume,
+            shared,
+            _folder: folder,
+        }
+    }
+
+    /// Freezes the changes as a layer of their own, as a snapshot does.
+    pub(crate) fn freeze(&self) -> Arc<Layer> {
+        self.volume.lock().freeze(&self.shared)
+    }
+
+    /// Freezes and seals everything into the tree, and frees the journal.
+    pub(crate) fn checkpoint(&self) {
+        let layer = self.freeze();
+        seal_layer(&self.shared, &layer, self.volume.block_size()).expect("sealing");
+        let journal = self.shared.journal().expect("a journal");
+        journal.release(journal.appended().lsn);
+    }
+
+    /// A read-only volume that shows a frozen state.
+    pub(crate) fn snapshot(&self, layer: Arc<Layer>) -> Arc<Volume> {
+        let settings = VolumeSettings {
+            id: VolumeId(1),
+            block_size: self.volume.block_size(),
+            hash_key: self.volume.hash_key(),
+            read_only: true,
+        };
+        Volume::new(settings, self.shared.clone(), layer)
+    }
+}

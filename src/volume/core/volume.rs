@@ -1,0 +1,495 @@
+//! An open volume: the active changes on top of frozen layers on top of a tree.
+//!
+//! One lock per volume. An operation that changes something holds it while it looks, appends its
+//! record to the journal and applies it, so that the order of records is the order of changes.
+//! The locks are taken in this order, and never the other way round: the pool's catalog, volumes
+//! by ascending id, the journal.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
+
+use super::admission::Charge;
+use super::changes::Changes;
+use super::edit::{Edit, decode_lease};
+use super::layer::{Counts, Layer};
+use super::read_plan::ReadPlan;
+use super::shared::Shared;
+use super::view::View;
+use crate::base::{Key, Lsn, Pointer, SegmentId, Timestamp, Value, VolumeId};
+use crate::block::FRAME_CONTENT_MAX;
+use crate::journal::{Journal, JournalError, RecordKind, Transaction};
+use crate::volume::{FsError, FsResult, keys};
+
+/// Bytes in segments that may wait for a sync before a large write waits for them: a commit that
+/// must sync the same segments stays short.
+const UNSYNCED_MAX: u64 = 64 << 20;
+
+/// Who asks, and for which state of the volume.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request {
+    /// Rollback epoch that the request's node ids bear; none when it names only the root.
+    pub epoch: Option<u16>,
+    /// FUSE's number of the request, 0 outside of FUSE.
+    pub unique: u64,
+    /// The caller's user.
+    pub uid: u32,
+    /// The caller's group.
+    pub gid: u32,
+}
+
+/// What a block of a file is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BlockState {
+    /// Nothing is stored: zeros.
+    Hole,
+    /// Allocated, all zeros.
+    Zero,
+    /// A stored frame, whose content may be shorter than a block: the rest is zeros.
+    Stored(Pointer),
+    /// Written to in memory since the last checkpoint.
+    Dirty,
+}
+
+/// What never changes about an open volume.
+#[derive(Clone, Debug)]
+pub struct VolumeSettings {
+    /// Its number.
+    pub id: VolumeId,
+    /// Bytes of a block.
+    pub block_size: u32,
+    /// Key for hashing names (SipHash-1-3).
+    pub hash_key: [u8; 16],
+    /// A snapshot.
+    pub read_only: bool,
+}
+
+/// Allocated blocks and inodes, and the room left.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Allocated blocks of the present state.
+    pub blocks: u64,
+    /// Inodes of the present state.
+    pub inodes: u64,
+    /// Bytes that the pool can still take.
+    pub pool_free_bytes: u64,
+}
+
+/// Inode numbers that may be given out without writing down the counter.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct InoLease {
+    pub(super) next: u64,
+    pub(super) end: u64,
+}
+
+/// An open volume, clone or snapshot. All methods may be called from many threads.
+pub struct Volume {
+    settings: VolumeSettings,
+    shared: Arc<Shared>,
+    state: RwLock<State>,
+    /// Segments named by records that may not be durable yet, and the last such record.
+    named: Mutex<BTreeMap<SegmentId, Lsn>>,
+    poisoned: AtomicBool,
+    poison: Mutex<Option<String>>,
+}
+
+/// What changes; under the volume's lock.
+pub(crate) struct State {
+    active: Changes,
+    charge: Charge,
+    base: Arc<Layer>,
+    counts: Counts,
+    /// Behind the last record that was applied.
+    at: Lsn,
+    epoch: u16,
+    /// Read when the first number is asked for, and after replay or rollback anew.
+    lease: Option<InoLease>,
+}
+
+impl Volume {
+    /// A volume that shows `base`.
+    pub(crate) fn new(
+        settings: VolumeSettings,
+        shared: Arc<Shared>,
+        base: Arc<Layer>,
+    ) -> Arc<Volume> {
+        let charge = Charge::new(&shared.admission);
+        let state = State {
+            active: Changes::default(),
+            charge,
+            counts: base.counts(),
+            at: Lsn(0),
+            base,
+            epoch: 0,
+            lease: None,
+        };
+        Arc::new(Volume {
+            settings,
+            shared,
+            state: RwLock::new(state),
+            named: Mutex::default(),
+            poisoned: AtomicBool::new(false),
+            poison: Mutex::default(),
+        })
+    }
+
+    /// Its number.
+    pub fn id(&self) -> VolumeId {
+        self.settings.id
+    }
+
+    /// Bytes of a block.
+    pub fn block_size(&self) -> u32 {
+        self.settings.block_size
+    }
+
+    /// Key for hashing names (SipHash-1-3).
+    pub fn hash_key(&self) -> [u8; 16] {
+        self.settings.hash_key
+    }
+
+    /// Whether it is a snapshot.
+    pub fn is_read_only(&self) -> bool {
+        self.settings.read_only
+    }
+
+    /// Wall-clock time.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Present rollback epoch.
+    pub fn epoch(&self) -> u16 {
+        self.state.read().epoch
+    }
+
+    /// Counts of the present state and the pool's free bytes.
+    pub fn usage(&self) -> FsResult<Usage> {
+        let counts = self.state.read().counts;
+        let space = self.shared.disk.space().map_err(JournalError::Disk)?;
+        Ok(Usage {
+            blocks: counts.blocks,
+            inodes: counts.inodes,
+            pool_free_bytes: space.free,
+        })
+    }
+
+    /// Counts of the present state.
+    pub fn counts(&self) -> Counts {
+        self.state.read().counts
+    }
+
+    /// Why no change is accepted any more, if so.
+    pub fn poison_reason(&self) -> Option<String> {
+        self.poison.lock().clone()
+    }
+
+    /// From now on every change and sync fails: what was acknowledged may not be on the medium.
+    pub(crate) fn poison(&self, reason: &str) {
+        let mut poison = self.poison.lock();
+        if poison.is_none() {
+            log::error!(
+                "volume {} accepts no more changes: {reason}",
+                self.settings.id
+            );
+            *poison = Some(reason.to_owned());
+        }
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    fn check_poison(&self) -> FsResult<()> {
+        if self.poisoned.load(Ordering::Acquire) {
+            let reason = self.poison.lock().clone().unwrap_or_default();
+            return Err(FsError::Poisoned(reason));
+        }
+        Ok(())
+    }
+
+    /// Runs `read` on a consistent state. `Stale` if the request's epoch is over.
+    pub fn read<R>(
+        &self,
+        request: &Request,
+        read: impl FnOnce(&View<'_>) -> FsResult<R>,
+    ) -> FsResult<R> {
+        let state = self.state.read();
+        state.check_epoch(request)?;
+        read(&self.view(&state))
+    }
+
+    /// Runs `change` alone; if it returns Ok, what it collected is committed as one transaction:
+    /// appended to the journal and applied. If it returns an error nothing happened. Waits first
+    /// for room under the dirty cap.
+    pub fn update<R>(
+        &self,
+        request: &Request,
+        change: impl FnOnce(&mut Edit<'_>) -> FsResult<R>,
+    ) -> FsResult<R> {
+        if self.settings.read_only {
+            return Err(FsError::ReadOnly);
+        }
+        self.check_poison()?;
+        self.shared.enter()?;
+        let mut state = self.state.write();
+        state.check_epoch(request)?;
+        let mut lease = match state.lease {
+            Some(lease) => lease,
+            None => lease_from(self.view(&state).get(&keys::ino_lease())?.as_ref())?,
+        };
+        let mut edit = Edit {
+            view: self.view(&state),
+            transaction: Transaction {
+                unique: request.unique,
+                ..Transaction::default()
+            },
+            lease: &mut lease,
+        };
+        let result = change(&mut edit)?;
+        let transaction = edit.transaction;
+        if !transaction.changes.is_empty() {
+            self.commit(&mut state, &transaction)?;
+            state.lease = Some(lease);
+        }
+        Ok(result)
+    }
+
+    /// Journal first, then memory: what is applied can be replayed.
+    fn commit(&self, state: &mut State, transaction: &Transaction) -> FsResult<()> {
+        let journal = self.shared.journal()?;
+        let encoded = transaction.encode();
+        let appended = journal
+            .append(RecordKind::Transaction, self.settings.id, &encoded.slices())
+            .map_err(|error| self.journal_failed(error))?;
+        self.applied(state, transaction, appended.lsn);
+        Ok(())
+    }
+
+    /// Applies a transaction whose record ends at `at`.
+    pub(crate) fn applied(&self, state: &mut State, transaction: &Transaction, at: Lsn) {
+        let mut places = transaction.places().peekable();
+        if places.peek().is_some() {
+            let mut named = self.named.lock();
+            for place in places {
+                named.insert(place.segment, at);
+            }
+        }
+        state.active.apply(transaction, self.settings.block_size);
+        state.charge.set(state.active.cost());
+        state.counts = state
+            .counts
+            .plus(transaction.blocks_delta, transaction.inodes_delta);
+        state.at = at;
+    }
+
+    /// A full journal is a passing state; any other failure ends the volume's changes.
+    fn journal_failed(&self, error: JournalError) -> FsError {
+        if !matches!(error, JournalError::Full { .. }) {
+            self.poison(&format!("the journal failed: {error}"));
+        }
+        FsError::Journal(error)
+    }
+
+    /// Brings the tree nodes that hold these keys into the cache, outside of every lock, so that a
+    /// following `update` does not read the medium while it keeps others out. Errors come back
+    /// where they matter.
+    pub fn warm(&self, keys: &[Key]) {
+        let base = self.state.read().base.clone();
+        for key in keys {
+            if base.get(&*self.shared.nodes, key).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Stores whole blocks at once on the sealing workers, outside of every lock, for large
+    /// writes: each piece is one block. All-zero pieces become holes; trailing zeros are trimmed.
+    pub fn seal(&self, pieces: &[&[u8]]) -> FsResult<Vec<BlockState>> {
+        if self.settings.read_only {
+            return Err(FsError::ReadOnly);
+        }
+        self.check_poison()?;
+        self.shared.enter()?;
+        let states = seal_pieces(&self.shared, pieces, BlockState::Hole)?;
+        if self.shared.store.unsynced_bytes() > UNSYNCED_MAX {
+            self.shared.store.sync_all()?;
+        }
+        Ok(states)
+    }
+
+    /// Fetches, verifies and joins a plan's pieces.
+    pub fn execute(&self, plan: ReadPlan) -> FsResult<Vec<u8>> {
+        plan.execute(&*self.shared.nodes, &self.shared.store)
+    }
+
+    /// Everything acknowledged so far is on the medium when it returns.
+    ///
+    /// Order: the segments that this volume's records name, then the journal. The other way round
+    /// a crash between the two leaves durable records whose frames are missing, which costs the
+    /// volume a part of what was not acknowledged as durable; that is allowed, but recovery would
+    /// have to search for it.
+    pub fn sync(&self) -> FsResult<()> {
+        if self.settings.read_only {
+            return Ok(());
+        }
+        self.check_poison()?;
+        // The state is read before the segments' names: a record in between adds a name that is
+        // synced without need, never one that is missed.
+        let at = self.state.read().at;
+        let named: Vec<SegmentId> = self.named.lock().keys().copied().collect();
+        if !named.is_empty() {
+            self.shared.store.sync(&named).map_err(|error| {
+                self.poison(&format!("a segment could not be made durable: {error}"));
+                FsError::Block(error)
+            })?;
+            self.append_watermark(&named)?;
+        }
+        let journal = self.shared.journal()?;
+        journal
+            .sync(at)
+            .map_err(|error| self.journal_failed(error))?;
+        if !named.is_empty() {
+            self.named
+                .lock()
+                .retain(|segment, last| *last > at || !named.contains(segment));
+        }
+        Ok(())
+    }
+
+    /// Tells recovery how far the segments are durable, so that damage below can be told from a
+    /// torn end.
+    fn append_watermark(&self, segments: &[SegmentId]) -> FsResult<()> {
+        let marks = encode_marks(
+            segments
+                .iter()
+                .map(|segment| (*segment, self.shared.store.durable_bytes(*segment))),
+        );
+        let journal: &Journal = self.shared.journal()?;
+        match journal.append(RecordKind::Watermark, self.settings.id, &[&marks]) {
+            // A hint that finds no room is left out.
+            Ok(_) | Err(JournalError::Full { .. }) => Ok(()),
+            Err(error) => Err(self.journal_failed(error)),
+        }
+    }
+
+    fn view<'a>(&'a self, state: &'a State) -> View<'a> {
+        View {
+            nodes: &*self.shared.nodes,
+            active: &state.active,
+            base: &state.base,
+            block_size: self.settings.block_size,
+            epoch: state.epoch,
+        }
+    }
+
+    /// The volume's lock, for the pool: cut, checkpoint, rollback, replay.
+    pub(crate) fn lock(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write()
+    }
+
+    /// Replaces the state by another one: rollback. Under the volume's lock.
+    pub(crate) fn reset(&self, state: &mut State, base: Arc<Layer>) {
+        state.active = Changes::default();
+        state.charge.set(0);
+        state.counts = base.counts();
+        state.base = base;
+        state.epoch = state.epoch.wrapping_add(1);
+        state.lease = None;
+    }
+
+    /// Visits everything in the volume in chunks, without holding the lock throughout.
+    pub fn scan_all(
+        &self,
+        visit: &mut dyn FnMut(&Key, &Value) -> FsResult<ControlFlow<()>>,
+    ) -> FsResult<()> {
+        self.read(&Request::default(), |view| {
+            view.scan(&Key::MIN, &Key::MAX, visit)
+        })
+    }
+}
+
+impl State {
+    fn check_epoch(&self, request: &Request) -> FsResult<()> {
+        match request.epoch {
+            Some(epoch) if epoch != self.epoch => Err(FsError::Stale),
+            _ => Ok(()),
+        }
+    }
+
+    /// The frozen state below the active changes.
+    pub(crate) fn base(&self) -> &Arc<Layer> {
+        &self.base
+    }
+
+    /// Freezes the present state, in constant time. An unchanged state makes no new layer.
+    pub(crate) fn freeze(&mut self, shared: &Shared) -> Arc<Layer> {
+        if !self.active.is_empty() {
+            let changes = std::mem::take(&mut self.active);
+            let charge = std::mem::replace(&mut self.charge, Charge::new(&shared.admission));
+            self.base = Layer::frozen(changes, self.base.clone(), charge, self.counts);
+        }
+        self.base.clone()
+    }
+}
+
+fn lease_from(stored: Option<&Value>) -> FsResult<InoLease> {
+    // Inode 1 is the root; the numbers below 16 are kept free.
+    let next = match stored {
+        None => 16,
+        Some(value) => decode_lease(value).map_err(|source| FsError::Malformed {
+            ino: crate::base::Ino(0),
+            source,
+        })?,
+    };
+    Ok(InoLease { next, end: next })
+}
+
+/// Stores pieces of at most a block; `zero` is what an all-zero piece becomes.
+pub(super) fn seal_pieces(
+    shared: &Shared,
+    pieces: &[&[u8]],
+    zero: BlockState,
+) -> FsResult<Vec<BlockState>> {
+    let trimmed: Vec<&[u8]> = pieces.iter().map(|piece| trim_zeros(piece)).collect();
+    debug_assert!(trimmed.iter().all(|piece| piece.len() <= FRAME_CONTENT_MAX));
+    let filled: Vec<&[u8]> = trimmed
+        .iter()
+        .copied()
+        .filter(|piece| !piece.is_empty())
+        .collect();
+    let mut pointers = match filled.as_slice() {
+        [] => Vec::new(),
+        [one] => vec![shared.store.put_block(one)?],
+        many => shared.store.put_blocks(many)?,
+    }
+    .into_iter();
+    let states = trimmed.iter().map(|piece| match piece {
+        [] => zero,
+        _ => pointers.next().map_or(zero, BlockState::Stored),
+    });
+    Ok(states.collect())
+}
+
+fn trim_zeros(bytes: &[u8]) -> &[u8] {
+    // Eight bytes at a time: most blocks end in data, a fresh database's in long runs of zeros.
+    let mut end = bytes.len();
+    while end >= 8 && bytes[end - 8..end] == [0; 8] {
+        end -= 8;
+    }
+    while end > 0 && bytes[end - 1] == 0 {
+        end -= 1;
+    }
+    &bytes[..end]
+}
+
+/// Body of a watermark record: segments and how many of their bytes are durable.
+pub(crate) fn encode_marks(marks: impl Iterator<Item = (SegmentId, u32)>) -> Vec<u8> {
+    use crate::base::PutBytes;
+    let mut body = Vec::new();
+    for (segment, bytes) in marks {
+        body.put_u64(segment.0);
+        body.put_u32(bytes);
+    }
+    body
+}

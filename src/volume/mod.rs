@@ -1,0 +1,14 @@
+//! One volume: key schema, records, overlay, POSIX operations by family. No FUSE in it.
+//!
+//! `core` knows maps, layers and the journal, and nothing of POSIX; `ops` knows POSIX, and
+//! nothing of disks. `keys` and `records` say how the one is written in terms of the other.
+
+pub mod core;
+mod error;
+pub mod keys;
+pub mod ops;
+pub mod records;
+
+pub use self::core::volume::{Request, Volume};
+pub use self::core::{BlockState, Counts, Edit, ReadPlan, Usage, View};
+pub use error::{FsError, FsResult};

@@ -1,0 +1,37 @@
+//! POSIX operations of a volume by family.
+//!
+//! Each operation reads one consistent state and commits one transaction (copies of large ranges:
+//! several). What the kernel has checked before (modes of folders and files, the sticky bit, name
+//! resolution) is not checked again; what only the file system can know (link counts, emptiness,
+//! inheritance, suid and ACLs) is decided here.
+
+mod acl;
+mod attr;
+mod chain;
+mod check;
+mod copy;
+mod create;
+mod dir;
+mod inodes;
+mod io;
+mod link;
+mod lookup;
+mod posix_acl;
+mod remove;
+mod rename;
+mod space;
+mod statfs;
+mod types;
+mod xattr;
+
+#[cfg(test)]
+mod tests;
+
+pub use check::{CheckSummary, Counted, Tails, Violation, check_inodes};
+pub use space::FILE_BYTES_MAX;
+pub use types::{
+    AllocateMode, Attr, DirEntry, NewNode, RenameMode, Seek, SetAttr, SetTime, StatFs, WriteMode,
+    XattrMode,
+};
+
+pub use crate::volume::records::FileKind;

@@ -1,0 +1,26 @@
+//! Room in the pool.
+
+use crate::volume::records::NAME_BYTES_MAX;
+use crate::volume::{FsResult, Volume};
+
+use super::StatFs;
+
+/// Inode numbers are below 2^48: the upper bits of a node id are the epoch.
+const INODES: u64 = 1 << 48;
+
+impl Volume {
+    /// Blocks of this volume, free room of the pool.
+    pub fn statfs(&self) -> FsResult<StatFs> {
+        let usage = self.usage()?;
+        let block_size = self.block_size();
+        let blocks_free = usage.pool_free_bytes / u64::from(block_size);
+        Ok(StatFs {
+            block_size,
+            blocks: usage.blocks.saturating_add(blocks_free),
+            blocks_free,
+            inodes: INODES,
+            inodes_free: INODES.saturating_sub(usage.inodes),
+            name_max: NAME_BYTES_MAX as u32,
+        })
+    }
+}
