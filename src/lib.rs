@@ -22,6 +22,7 @@ pub mod base;
 pub mod block;
 pub mod disk;
 pub mod journal;
+pub mod pool;
 pub mod tree;
 pub mod volume;
 

@@ -1,0 +1,124 @@
+//! Making a pool.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use super::settings::{self, PoolFile};
+use super::superblock::{Superblock, SuperblockFile};
+use super::{Pool, PoolError, PoolResult};
+use crate::base::{Clock, Lsn, PoolId, SegmentId, SystemClock};
+use crate::disk::{Disk, FileDisk};
+use crate::journal::{Journal, JournalOptions, JournalPosition};
+
+/// Folders that a pool has.
+pub(super) const JOURNAL: &str = "journal";
+/// Folders that a pool has.
+pub(super) const SEGMENTS: &str = "segments";
+/// What an interrupted creation can leave; everything else is somebody's data.
+const OWN_NAMES: [&str; 7] = [
+    JOURNAL,
+    SEGMENTS,
+    "index",
+    "superblock",
+    "lock",
+    "pool.toml.tmp",
+    "daemon.log",
+];
+
+impl Pool {
+    /// Whether the folder holds a pool.
+    pub fn exists(path: &Path) -> bool {
+        path.join(settings::PATH).exists()
+    }
+
+    /// Creates a pool in `path`, which is made 0700 if it is missing and must be empty if not.
+    ///
+    /// Order: journal, segments' folder, superblock, and `pool.toml` last, each durable before
+    /// the next. A crash before the last step leaves no pool; the next creation clears it away.
+    pub fn create(path: &Path) -> PoolResult<()> {
+        let fail = |action| {
+            move |source| PoolError::Folder {
+                path: path.to_owned(),
+                action,
+                source,
+            }
+        };
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(path)
+            .map_err(fail("create the folder of"))?;
+        clear_leftovers(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .map_err(fail("set the permissions of"))?;
+
+        let disk = FileDisk::new(path);
+        let id = fresh_id().map_err(fail("find a random identity for"))?;
+        let start = Journal::create(&disk, id, &JournalOptions::default())?;
+        disk.create_dir(SEGMENTS)?;
+        SuperblockFile::create(&disk, id, &first_state(start))?;
+        PoolFile::new(id, SystemClock::new().now()).write(&disk, path)
+    }
+}
+
+fn first_state(start: JournalPosition) -> Superblock {
+    Superblock {
+        generation: 0,
+        incarnation: 0,
+        catalog: None,
+        catalog_at: JournalPosition {
+            lsn: Lsn(0),
+            chain: 0,
+        },
+        replay_from: start,
+        settled_below: SegmentId(1),
+        next_segment: SegmentId(1),
+    }
+}
+
+/// Removes what an interrupted creation left; refuses if anything else lies there.
+fn clear_leftovers(path: &Path) -> PoolResult<()> {
+    let fail = |source| PoolError::Folder {
+        path: path.to_owned(),
+        action: "read",
+        source,
+    };
+    let mut leftovers = Vec::new();
+    for entry in fs::read_dir(path).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !OWN_NAMES.contains(&name.as_str()) || Pool::exists(path) {
+            return Err(PoolError::NotEmpty {
+                path: path.to_owned(),
+                found: name,
+            });
+        }
+        leftovers.push(entry.path());
+    }
+    for leftover in leftovers {
+        let is_folder = leftover.symlink_metadata().map_err(fail)?.is_dir();
+        let removed = if is_folder {
+            fs::remove_dir_all(&leftover)
+        } else {
+            fs::remove_file(&leftover)
+        };
+        removed.map_err(fail)?;
+    }
+    Ok(())
+}
+
+fn fresh_id() -> std::io::Result<PoolId> {
+    Ok(PoolId(random()?))
+}
+
+/// Random bytes from the kernel.
+pub(super) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        let flags = rustix::rand::GetRandomFlags::empty();
+        filled += rustix::rand::getrandom(&mut bytes[filled..], flags)?;
+    }
+    Ok(bytes)
+}

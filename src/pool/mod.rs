@@ -1,0 +1,142 @@
+//! Many volumes in one folder: superblock, catalog, checkpoint, recovery, snapshot, clone,
+//! rollback, check.
+
+mod catalog;
+mod check;
+mod checkpoint;
+mod create;
+mod cut;
+mod error;
+mod records;
+mod recovery;
+mod settings;
+mod snapshots;
+mod superblock;
+#[cfg(test)]
+mod tests;
+mod types;
+mod volumes;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+pub use error::{PoolError, PoolResult};
+pub use types::{
+    CheckReport, NewVolume, PoolOptions, PoolStatus, Rollback, SnapshotInfo, VolumeInfo,
+};
+
+use self::catalog::Catalog;
+use self::superblock::{FORMAT_VERSION, Superblock, SuperblockFile};
+use crate::base::{PoolId, VolumeId};
+use crate::disk::PoolLock;
+use crate::journal::Journal;
+use crate::volume::Volume;
+use crate::volume::core::shared::Shared;
+use crate::volume::core::volume::State;
+
+/// An open pool; one process owns it.
+///
+/// Locks are taken in this order: `checkpointing`, `catalog`, volumes by ascending number, the
+/// journal's own, `published`.
+pub struct Pool {
+    path: PathBuf,
+    id: PoolId,
+    default_block_size: u32,
+    shared: Arc<Shared>,
+    catalog: Mutex<Catalog>,
+    published: Mutex<Published>,
+    /// One checkpoint at a time.
+    checkpointing: Mutex<()>,
+    checkpoints: AtomicU64,
+    worker: Mutex<Option<JoinHandle<()>>>,
+    lock: Mutex<Option<PoolLock>>,
+}
+
+/// What the superblock's two slots say.
+struct Published {
+    file: SuperblockFile,
+    newest: Superblock,
+}
+
+impl Pool {
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its state in numbers.
+    pub fn status(&self) -> PoolStatus {
+        let (journal_bytes, journal_capacity) = self
+            .shared
+            .journal
+            .get()
+            .map_or((0, 0), |journal| journal.fill());
+        let store = self.shared.store.stats();
+        PoolStatus {
+            id: self.id,
+            path: self.path.clone(),
+            format_version: FORMAT_VERSION,
+            dirty_bytes: self.shared.admission.dirty(),
+            journal_bytes,
+            journal_capacity,
+            segment_bytes: store.stored_bytes,
+            segments: store.segments,
+            free_bytes: self.shared.disk.space().map_or(0, |space| space.free),
+            dedup_hits: store.dedup_hits,
+            checkpoints: self.checkpoints.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Checkpoint and orderly end. Later changes fail.
+    pub fn close(&self) -> PoolResult<()> {
+        if self.lock.lock().is_none() {
+            return Ok(());
+        }
+        let published = self.checkpoint();
+        self.stop();
+        self.shared.store.close()?;
+        *self.lock.lock() = None;
+        published
+    }
+
+    /// The log, which is there from the end of recovery on.
+    fn journal(&self) -> PoolResult<&Journal> {
+        self.shared.journal.get().ok_or(PoolError::Closed)
+    }
+
+    fn stop(&self) {
+        self.shared.admission.close();
+        if let Some(worker) = self.worker.lock().take()
+            // The last reference may be the worker's own, taken for one checkpoint.
+            && worker.thread().id() != std::thread::current().id()
+            && worker.join().is_err()
+        {
+            log::error!("the checkpoint thread panicked");
+        }
+    }
+}
+
+/// A pool that is dropped without `close` is as after a crash: recovery replays its journal.
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Takes the locks of these volumes in the order of their numbers.
+fn lock_states(volumes: &[Arc<Volume>]) -> catalog::Locked<'_> {
+    debug_assert!(volumes.is_sorted_by_key(|volume| volume.id()));
+    volumes
+        .iter()
+        .map(|volume| (volume.id(), volume.lock()))
+        .collect()
+}
+
+/// A locked volume's state.
+fn state_of<'a>(locked: &'a mut catalog::Locked<'_>, id: VolumeId) -> Option<&'a mut State> {
+    locked.get_mut(&id).map(|guard| &mut **guard)
+}

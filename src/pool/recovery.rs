@@ -1,0 +1,356 @@
+//! Opening a pool: what the medium holds becomes the pool's state.
+//!
+//! Recovery only reads until its one publish, so it may crash anywhere and be repeated:
+//! 1. Lock, `pool.toml`, the newest valid superblock slot.
+//! 2. Sync every segment past the last checkpoint, and every journal file, and drop their cached
+//!    pages: after the death of a daemon they may live only in the host's cache, and nothing that
+//!    is replayed may count as durable before it is.
+//! 3. Read the catalog's tree; first pass over the journal: watermarks; second pass: replay, per
+//!    volume from its published record until its chain of records ends.
+//! 4. Open the journal behind its last valid record, and publish a checkpoint that bears a higher
+//!    incarnation, before the first new record is appended.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::catalog::{Catalog, Replay};
+use super::checkpoint::chain;
+use super::cut::Cut;
+use super::settings::PoolFile;
+use super::superblock::{Slots, Superblock, SuperblockFile};
+use super::{Pool, PoolError, PoolOptions, PoolResult, Published, lock_states};
+use crate::base::{
+    ByteReader, DecodeError, Ino, Place, Pointer, PoolId, SegmentId, SystemClock, VolumeId,
+};
+use crate::block::{BlockStore, StoreOptions};
+use crate::disk::{Disk, FileDisk, LockFailure, PoolLock};
+use crate::journal::{
+    Change, Journal, JournalError, JournalOptions, JournalPosition, JournalResult, Record,
+    RecordKind, ScanEnd, Transaction,
+};
+use crate::tree::BlockNodes;
+use crate::volume::core::admission::Admission;
+use crate::volume::core::changes::pointer_of;
+use crate::volume::core::shared::Shared;
+use crate::volume::{Request, Volume, keys};
+
+/// Block size of new volumes in bytes, where `pool.toml` names none: a page of Postgres.
+const BLOCK_SIZE: u32 = 8192;
+/// Bytes after which a segment is closed.
+const SEGMENT_BYTES: u32 = 64 << 20;
+
+impl Pool {
+    /// Opens a pool for use: takes its lock, recovers, starts the checkpoint thread.
+    pub fn open(path: &Path, options: PoolOptions) -> PoolResult<Arc<Pool>> {
+        let disk: Arc<dyn Disk> = Arc::new(FileDisk::new(path));
+        // Before the lock, so that a folder that is no pool stays as it is.
+        let file = PoolFile::read(&*disk, path)?;
+        let lock = take_lock(path)?;
+        let id = file.id(path)?;
+        let options = file.options(options);
+
+        let (superblock_file, slots) = SuperblockFile::open(&*disk, id, path)?;
+        if let Some(damage) = &slots.damage {
+            log::warn!(
+                "pool '{}': superblock {damage}; using the other one",
+                path.display()
+            );
+        }
+        let newest = slots.newest;
+        let shared = open_parts(path, disk, id, &options, &newest)?;
+        shared.store.settle(newest.settled_below)?;
+        let mut catalog = Catalog::load(&shared, newest.catalog, newest.catalog_at)?;
+        let end = replay(&shared, id, path, &newest, &mut catalog)?;
+        let journal = open_journal(&shared, id, &slots, &end)?;
+        if shared.journal.set(journal).is_err() {
+            unreachable!("the journal of a pool is opened once");
+        }
+        let incarnation = newest.incarnation.max(end.incarnation) + 1;
+        let pool = Arc::new(Pool {
+            path: path.to_owned(),
+            id,
+            default_block_size: file.settings.block_size.unwrap_or(BLOCK_SIZE),
+            shared,
+            catalog: Mutex::new(catalog),
+            published: Mutex::new(Published {
+                file: superblock_file,
+                newest: Superblock {
+                    incarnation,
+                    ..newest
+                },
+            }),
+            checkpointing: Mutex::new(()),
+            checkpoints: AtomicU64::new(0),
+            worker: Mutex::new(None),
+            lock: Mutex::new(Some(lock)),
+        });
+        pool.checkpoint()?;
+        pool.finish_volumes()?;
+        let age = Duration::from_secs(options.checkpoint_age_secs.max(1));
+        let fail = |source| PoolError::Folder {
+            path: path.to_owned(),
+            action: "start the checkpoint thread of",
+            source,
+        };
+        pool.start_worker(age).map_err(fail)?;
+        Ok(pool)
+    }
+
+    /// After replay: a volume whose creation was cut short gets its root folder; unlinked files
+    /// that were open at a crash go.
+    fn finish_volumes(&self) -> PoolResult<()> {
+        let catalog = self.catalog.lock();
+        for entry in catalog.volumes.values() {
+            let record = &entry.record;
+            let finish = || {
+                let root = keys::inode(Ino::ROOT);
+                if entry
+                    .volume
+                    .read(&Request::default(), |view| view.get(&root))?
+                    .is_none()
+                {
+                    entry.volume.format(record.uid, record.gid, record.mode)?;
+                }
+                entry.volume.reap_orphans()
+            };
+            // A volume that cannot be read is named when it is used; the others must open.
+            if let Err(error) = finish() {
+                log::error!("volume '{}' is damaged: {}", record.name, chain(&error));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn take_lock(path: &Path) -> PoolResult<PoolLock> {
+    PoolLock::take(&path.join("lock")).map_err(|failure| match failure {
+        LockFailure::Held { pid } => PoolError::Locked {
+            path: path.to_owned(),
+            pid,
+        },
+        LockFailure::Io(source) => PoolError::Folder {
+            path: path.to_owned(),
+            action: "take the lock of",
+            source,
+        },
+    })
+}
+
+fn open_parts(
+    path: &Path,
+    disk: Arc<dyn Disk>,
+    id: PoolId,
+    options: &PoolOptions,
+    newest: &Superblock,
+) -> PoolResult<Arc<Shared>> {
+    let store_options = StoreOptions {
+        cache_bytes: options.block_cache_bytes,
+        workers: std::thread::available_parallelism()
+            .map_or(2, |count| count.get())
+            .min(8),
+        segment_bytes: SEGMENT_BYTES,
+        index_dir: Some(path.join("index")),
+        first_segment: newest.next_segment,
+    };
+    let store = BlockStore::open(disk.clone(), id, store_options)?;
+    Ok(Arc::new(Shared {
+        disk,
+        nodes: Arc::new(BlockNodes::new(store.clone(), options.node_cache_bytes)),
+        store,
+        journal: OnceLock::new(),
+        admission: Admission::new(options.dirty_bytes_max),
+        clock: Arc::new(SystemClock::new()),
+    }))
+}
+
+/// Everything below the position where the *older* slot's replay starts is free.
+fn open_journal(shared: &Shared, id: PoolId, slots: &Slots, end: &ScanEnd) -> PoolResult<Journal> {
+    let newest = slots.newest.replay_from.lsn;
+    let released = slots
+        .older
+        .map_or(newest, |older| older.replay_from.lsn.min(newest));
+    let incarnation = slots.newest.incarnation.max(end.incarnation) + 1;
+    let options = JournalOptions::default();
+    Ok(Journal::open(
+        shared.disk.clone(),
+        id,
+        options,
+        end.position,
+        released,
+        incarnation,
+    )?)
+}
+
+/// Both passes over the journal.
+fn replay(
+    shared: &Arc<Shared>,
+    id: PoolId,
+    path: &Path,
+    newest: &Superblock,
+    catalog: &mut Catalog,
+) -> PoolResult<ScanEnd> {
+    let options = JournalOptions::default();
+    let scan = |visit: &mut dyn FnMut(Record<'_>) -> JournalResult<()>| {
+        Journal::scan(&*shared.disk, id, &options, newest.replay_from, visit)
+    };
+    let mut marks = HashMap::new();
+    scan(&mut |record| {
+        if record.kind == RecordKind::Watermark {
+            read_marks(record.body, &mut marks).map_err(|source| JournalError::Malformed {
+                lsn: record.lsn,
+                source,
+            })?;
+        }
+        Ok(())
+    })?;
+
+    let mut replayer = Replayer {
+        shared,
+        catalog,
+        marks,
+        found: Replay::default(),
+        failed: None,
+    };
+    for (volume, entry) in &replayer.catalog.volumes {
+        if let Some(root) = entry.published {
+            replayer.found.applied.insert(*volume, root.applied.lsn);
+        }
+    }
+    let end = scan(&mut |record| {
+        replayer.visit(&record);
+        Ok(())
+    })?;
+    if let Some(error) = replayer.failed {
+        return Err(error);
+    }
+    if let Some((lsn, problem)) = &end.damage {
+        let problem = format!("pool '{}': at {lsn}: {problem}", path.display());
+        return Err(PoolError::JournalDamaged { problem });
+    }
+    log::info!(
+        "pool '{}': {} journal records read",
+        path.display(),
+        end.records
+    );
+    Ok(end)
+}
+
+fn read_marks(body: &[u8], marks: &mut HashMap<SegmentId, u32>) -> Result<(), DecodeError> {
+    let mut reader = ByteReader::new("watermark record", body);
+    while reader.remaining() > 0 {
+        let segment = SegmentId(reader.u64()?);
+        let durable = reader.u32()?;
+        let mark = marks.entry(segment).or_default();
+        *mark = durable.max(*mark);
+    }
+    Ok(())
+}
+
+struct Replayer<'a> {
+    shared: &'a Arc<Shared>,
+    catalog: &'a mut Catalog,
+    /// Bytes of segments that were durable before the crash: damage below is corruption, which
+    /// reading reports; above it is a torn end.
+    marks: HashMap<SegmentId, u32>,
+    found: Replay,
+    failed: Option<PoolError>,
+}
+
+impl Replayer<'_> {
+    fn visit(&mut self, record: &Record<'_>) {
+        if self.failed.is_some() {
+            return;
+        }
+        let outcome = match record.kind {
+            RecordKind::Transaction => self.transaction(record),
+            RecordKind::Cut => self.cut(record),
+            RecordKind::Watermark => Ok(()),
+        };
+        self.failed = outcome.err();
+    }
+
+    fn transaction(&mut self, record: &Record<'_>) -> PoolResult<()> {
+        if !self.found.concerns(record.volume, record.lsn) {
+            return Ok(());
+        }
+        // A volume that was removed later is not there.
+        let Some(entry) = self.catalog.volumes.get(&record.volume) else {
+            return Ok(());
+        };
+        let volume = entry.volume.clone();
+        let transaction = match Transaction::decode(record.body) {
+            Ok(transaction) => transaction,
+            Err(source) => {
+                return Err(JournalError::Malformed {
+                    lsn: record.lsn,
+                    source,
+                }
+                .into());
+            }
+        };
+        if let Some(place) = self.lost_frame(&transaction) {
+            log::warn!(
+                "volume {}: the record that ends at {} names a frame that was not durable \
+                 (segment {} at {}): the volume ends before it",
+                record.volume,
+                record.lsn,
+                place.segment,
+                place.offset
+            );
+            self.found.ended.insert(record.volume);
+            return Ok(());
+        }
+        volume.applied(&mut volume.lock(), &transaction, record.lsn);
+        Ok(())
+    }
+
+    /// The first frame above the watermarks that cannot be read.
+    fn lost_frame(&self, transaction: &Transaction) -> Option<Place> {
+        let named = transaction
+            .changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Put(_, value) => pointer_of(value),
+                Change::Delete(_) | Change::DeleteRange(..) | Change::Data { .. } => None,
+            });
+        let unproven = |pointer: &Pointer| {
+            let place = &pointer.place;
+            let durable = self.marks.get(&place.segment).copied().unwrap_or(0);
+            u64::from(place.offset) + u64::from(place.len) > u64::from(durable)
+        };
+        let mut unproven = named.filter(unproven);
+        let lost = unproven.find(|pointer| self.shared.store.verify(pointer).is_err());
+        lost.map(|pointer| pointer.place)
+    }
+
+    fn cut(&mut self, record: &Record<'_>) -> PoolResult<()> {
+        let malformed = |source| JournalError::Malformed {
+            lsn: record.lsn,
+            source,
+        };
+        let cut = Cut::decode(record.body).map_err(malformed)?;
+        let mut concerned: BTreeMap<VolumeId, Arc<Volume>> = BTreeMap::new();
+        for action in &cut.actions {
+            if let Some(entry) = self.catalog.volumes.get(&action.volume()) {
+                concerned.insert(action.volume(), entry.volume.clone());
+            }
+        }
+        let volumes: Vec<Arc<Volume>> = concerned.into_values().collect();
+        let mut locked = lock_states(&volumes);
+        self.catalog.apply(
+            self.shared,
+            &cut,
+            JournalPosition {
+                lsn: record.lsn,
+                chain: record.chain,
+            },
+            &mut locked,
+            Some(&self.found),
+        )
+    }
+}

@@ -1,0 +1,192 @@
+//! `pool.toml`: identity, format version and settings; a person can read and change it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{PoolId, Timestamp};
+use crate::disk::{Disk, replace_file};
+use crate::pool::superblock::FORMAT_VERSION;
+use crate::pool::{PoolError, PoolOptions, PoolResult};
+
+/// File name within the pool; its appearance is what makes a folder a pool.
+pub(crate) const PATH: &str = "pool.toml";
+const BYTES_MAX: usize = 64 << 10;
+
+/// Block sizes of a volume, in bytes: 4 KiB to 128 KiB, powers of two.
+pub(crate) fn is_block_size(bytes: u32) -> bool {
+    bytes.is_power_of_two() && (4096..=128 << 10).contains(&bytes)
+}
+
+/// The file's content.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PoolFile {
+    format_version: u32,
+    id: String,
+    created: String,
+    #[serde(default)]
+    pub(crate) settings: Settings,
+}
+
+/// What a person may change; read at opening.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// Bytes of a block of new volumes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) block_size: Option<u32>,
+    /// Cap of changed bytes in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dirty_bytes_max: Option<u64>,
+    /// Age in seconds at which changes are checkpointed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint_age_secs: Option<u64>,
+    /// Cap of the block cache in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_cache_bytes: Option<u64>,
+    /// Cap of the node cache in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_cache_bytes: Option<u64>,
+}
+
+/// Only what every version of the file has.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
+}
+
+impl PoolFile {
+    /// A new pool's file.
+    pub(crate) fn new(id: PoolId, created: Timestamp) -> PoolFile {
+        PoolFile {
+            format_version: FORMAT_VERSION,
+            id: id.to_string(),
+            created: created.to_string(),
+            settings: Settings::default(),
+        }
+    }
+
+    /// Writes it, durably: the last step of a pool's creation.
+    pub(crate) fn write(&self, disk: &dyn Disk, path: &Path) -> PoolResult<()> {
+        let invalid = |problem: String| PoolError::Settings {
+            path: path.to_owned(),
+            problem,
+        };
+        let text = toml::to_string(self).map_err(|error| invalid(error.to_string()))?;
+        Ok(replace_file(disk, "", PATH, text.as_bytes())?)
+    }
+
+    /// Reads it; `NotAPool` if there is none, `TooNew` if a newer volfs made it.
+    pub(crate) fn read(disk: &dyn Disk, path: &Path) -> PoolResult<PoolFile> {
+        let invalid = |problem: String| PoolError::Settings {
+            path: path.to_owned(),
+            problem,
+        };
+        let file = match disk.open(PATH) {
+            Err(error) if error.is_not_found() => {
+                return Err(PoolError::NotAPool {
+                    path: path.to_owned(),
+                });
+            }
+            other => other?,
+        };
+        let mut bytes = vec![0; BYTES_MAX];
+        let len = file.read_at(&mut bytes, 0)?;
+        let text =
+            std::str::from_utf8(&bytes[..len]).map_err(|error| invalid(error.to_string()))?;
+        let version: Version =
+            toml::from_str(text).map_err(|error| invalid(error.message().to_owned()))?;
+        if version.format_version > FORMAT_VERSION {
+            return Err(PoolError::TooNew {
+                path: path.to_owned(),
+                found: version.format_version,
+                known: FORMAT_VERSION,
+            });
+        }
+        let file: PoolFile =
+            toml::from_str(text).map_err(|error| invalid(error.message().to_owned()))?;
+        if let Some(bytes) = file.settings.block_size
+            && !is_block_size(bytes)
+        {
+            return Err(invalid(format!(
+                "block_size {bytes}: 4096 to 131072, a power of two"
+            )));
+        }
+        Ok(file)
+    }
+
+    /// The pool's identity.
+    pub(crate) fn id(&self, path: &Path) -> PoolResult<PoolId> {
+        let problem = || PoolError::Settings {
+            path: path.to_owned(),
+            problem: "id is not 32 hexadecimal digits".to_owned(),
+        };
+        if self.id.len() != 32 || !self.id.is_ascii() {
+            return Err(problem());
+        }
+        let mut id = [0; 16];
+        for (byte, digits) in id.iter_mut().zip(self.id.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| problem())?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| problem())?;
+        }
+        Ok(PoolId(id))
+    }
+
+    /// The options, as the file changes them.
+    pub(crate) fn options(&self, options: PoolOptions) -> PoolOptions {
+        let settings = &self.settings;
+        PoolOptions {
+            dirty_bytes_max: settings.dirty_bytes_max.unwrap_or(options.dirty_bytes_max),
+            checkpoint_age_secs: settings
+                .checkpoint_age_secs
+                .unwrap_or(options.checkpoint_age_secs),
+            block_cache_bytes: settings
+                .block_cache_bytes
+                .map_or(options.block_cache_bytes, |bytes| bytes as usize),
+            node_cache_bytes: settings
+                .node_cache_bytes
+                .map_or(options.node_cache_bytes, |bytes| bytes as usize),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::FileDisk;
+
+    /// The file comes back; a newer format, an unknown key and a broken id are told apart.
+    #[test]
+    fn pool_toml_is_read_back_and_judged() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(folder.path());
+        let path = folder.path();
+        assert!(matches!(
+            PoolFile::read(&disk, path),
+            Err(PoolError::NotAPool { .. })
+        ));
+        let id = PoolId([0xab; 16]);
+        PoolFile::new(id, Timestamp::default())
+            .write(&disk, path)
+            .unwrap();
+        assert_eq!(PoolFile::read(&disk, path).unwrap().id(path).unwrap(), id);
+
+        let put = |text: &str| replace_file(&disk, "", PATH, text.as_bytes()).unwrap();
+        put("format_version = 99\nnews = true\n");
+        assert!(matches!(
+            PoolFile::read(&disk, path),
+            Err(PoolError::TooNew { found: 99, .. })
+        ));
+        put("format_version = 1\nid = \"zz\"\ncreated = \"\"\n");
+        assert!(PoolFile::read(&disk, path).unwrap().id(path).is_err());
+        put("format_version = 1\nid = \"\"\ncreated = \"\"\n[settings]\nblock_size = 5000\n");
+        let error = PoolFile::read(&disk, path).unwrap_err().to_string();
+        assert!(error.contains("block_size 5000"), "{error}");
+        put("not toml");
+        assert!(matches!(
+            PoolFile::read(&disk, path),
+            Err(PoolError::Settings { .. })
+        ));
+    }
+}

@@ -1,0 +1,280 @@
+//! Snapshots: cut, list, open, remove, roll back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::catalog::{Catalog, SnapshotEntry, catalog_transaction};
+use super::cut::{Action, Cut};
+use super::records::{SnapshotRecord, snapshot_key};
+use super::volumes::of;
+use super::{Pool, PoolError, PoolResult, Rollback, SnapshotInfo};
+use crate::base::{Lsn, SnapshotId, SnapshotName, Value, VolumeId, VolumeName};
+use crate::journal::Change;
+use crate::volume::Volume;
+use crate::volume::core::volume::VolumeSettings;
+
+/// Frozen layers that a volume may stand on before the next cut waits for a checkpoint: a read
+/// looks through each of them, and each holds memory.
+const LAYERS_MAX: usize = 4;
+
+impl Pool {
+    /// Snapshots of all these volumes in one cut: all or none. They hold everything that was
+    /// acknowledged before the call. Durable when it returns.
+    pub fn create_snapshots(
+        &self,
+        of_volumes: &[(VolumeName, SnapshotName)],
+    ) -> PoolResult<Vec<SnapshotInfo>> {
+        let names: Vec<VolumeName> = of_volumes.iter().map(|(name, _)| name.clone()).collect();
+        self.keep_chain_short(&names)?;
+        let (volumes, at) = {
+            let mut catalog = self.catalog.lock();
+            let targets = check_new_snapshots(&catalog, of_volumes)?;
+            let (ids, counters) = catalog.next_snapshots(targets.len());
+            let at = Moment {
+                cut: self.journal_end()?,
+                automatic: false,
+            };
+            let mut changes = vec![counters];
+            let mut actions = Vec::new();
+            for ((volume, name), snapshot) in targets.iter().zip(&ids) {
+                changes.push(self.put_snapshot(volume.id(), *snapshot, name, at));
+                actions.push(Action::Freeze {
+                    volume: volume.id(),
+                    snapshot: *snapshot,
+                });
+            }
+            let cut = Cut {
+                catalog: catalog_transaction(changes),
+                actions,
+            };
+            let at = self.cut(&mut catalog, &cut)?;
+            let volumes: Vec<Arc<Volume>> = targets.into_iter().map(|(volume, _)| volume).collect();
+            (volumes, at)
+        };
+        for (volume, name) in volumes.iter().zip(&names) {
+            volume.sync().map_err(of(name))?;
+        }
+        self.sync_journal(at)?;
+        let catalog = self.catalog.lock();
+        of_volumes
+            .iter()
+            .map(|(volume, name)| {
+                let (id, entry) = catalog.snapshot(volume, name)?;
+                Ok(info(
+                    id,
+                    volume,
+                    entry,
+                    catalog.volume(volume)?.record.block_size,
+                ))
+            })
+            .collect()
+    }
+
+    /// Snapshots of one volume, or of all, sorted by volume, then by age.
+    pub fn snapshots(&self, of_volume: Option<&VolumeName>) -> PoolResult<Vec<SnapshotInfo>> {
+        let catalog = self.catalog.lock();
+        if let Some(name) = of_volume {
+            catalog.volume(name)?;
+        }
+        let mut snapshots: Vec<SnapshotInfo> = catalog
+            .volumes
+            .values()
+            .filter(|entry| of_volume.is_none_or(|name| *name == entry.record.name))
+            .flat_map(|entry| {
+                let record = &entry.record;
+                let of_one = |(id, snapshot): (&SnapshotId, &SnapshotEntry)| {
+                    info(*id, &record.name, snapshot, record.block_size)
+                };
+                entry.snapshots.iter().map(of_one).collect::<Vec<_>>()
+            })
+            .collect();
+        snapshots.sort_by(|a, b| (&a.volume, a.lsn, a.id).cmp(&(&b.volume, b.lsn, b.id)));
+        Ok(snapshots)
+    }
+
+    /// A snapshot as a read-only volume.
+    pub fn open_snapshot(
+        &self,
+        volume: &VolumeName,
+        name: &SnapshotName,
+    ) -> PoolResult<Arc<Volume>> {
+        let catalog = self.catalog.lock();
+        let entry = catalog.volume(volume)?;
+        let (_, snapshot) = catalog.snapshot(volume, name)?;
+        let settings = VolumeSettings {
+            id: entry.volume.id(),
+            block_size: entry.record.block_size,
+            hash_key: entry.record.hash_key,
+            read_only: true,
+        };
+        Ok(Volume::new(
+            settings,
+            self.shared.clone(),
+            snapshot.layer.clone(),
+        ))
+    }
+
+    /// Removes a snapshot; what was cloned from it stays. Durable when it returns.
+    pub fn remove_snapshot(&self, volume: &VolumeName, name: &SnapshotName) -> PoolResult<()> {
+        let at = {
+            let mut catalog = self.catalog.lock();
+            let (snapshot, _) = catalog.snapshot(volume, name)?;
+            let id = catalog.id_of(volume)?;
+            let changes = Catalog::snapshot_removal(id, snapshot).to_vec();
+            let cut = Cut {
+                catalog: catalog_transaction(changes),
+                actions: Vec::new(),
+            };
+            self.cut(&mut catalog, &cut)?
+        };
+        self.sync_journal(at)
+    }
+
+    /// Puts a volume back to a snapshot, mounted or not; the state it leaves is kept as a snapshot
+    /// of its own, and newer snapshots stay. Durable when it returns.
+    ///
+    /// Freezing, resetting and raising the epoch happen under the volume's lock in the instant of
+    /// one record; a request that names nodes of the old state is refused from then on.
+    pub fn rollback(&self, volume: &VolumeName, snapshot: &SnapshotName) -> PoolResult<Rollback> {
+        self.keep_chain_short(std::slice::from_ref(volume))?;
+        let (live, kept, old_epoch, at) = {
+            let mut catalog = self.catalog.lock();
+            let (target, _) = catalog.snapshot(volume, snapshot)?;
+            let live = catalog.volume(volume)?.volume.clone();
+            let kept = self.unused_name(&catalog, volume)?;
+            let (ids, counters) = catalog.next_snapshots(1);
+            let at = Moment {
+                cut: self.journal_end()?,
+                automatic: true,
+            };
+            let keep = self.put_snapshot(live.id(), ids[0], &kept, at);
+            let actions = vec![
+                Action::Freeze {
+                    volume: live.id(),
+                    snapshot: ids[0],
+                },
+                Action::Reset {
+                    volume: live.id(),
+                    snapshot: target,
+                },
+            ];
+            let cut = Cut {
+                catalog: catalog_transaction(vec![counters, keep]),
+                actions,
+            };
+            let at = self.cut(&mut catalog, &cut)?;
+            let old_epoch = live.epoch().wrapping_sub(1);
+            (live, kept, old_epoch, at)
+        };
+        live.sync().map_err(of(volume))?;
+        self.sync_journal(at)?;
+        // What was unlinked but open at the snapshot has no holder now.
+        live.reap_orphans().map_err(of(volume))?;
+        Ok(Rollback { kept, old_epoch })
+    }
+
+    /// A name for the state that a rollback leaves.
+    fn unused_name(&self, catalog: &Catalog, volume: &VolumeName) -> PoolResult<SnapshotName> {
+        let time = self.shared.clock.now().sortable();
+        let mut name: SnapshotName = format!("before-rollback-{time}").parse()?;
+        let mut count = 1;
+        while catalog.snapshot(volume, &name).is_ok() {
+            count += 1;
+            name = format!("before-rollback-{time}-{count}").parse()?;
+        }
+        Ok(name)
+    }
+
+    /// Waits for a checkpoint where a volume stands on too many frozen layers.
+    pub(super) fn keep_chain_short(&self, names: &[VolumeName]) -> PoolResult<()> {
+        let too_deep = {
+            let catalog = self.catalog.lock();
+            let mut deepest = 0;
+            for name in names {
+                let volume = catalog.volume(name)?.volume.clone();
+                deepest = deepest.max(volume.lock().base().depth());
+            }
+            deepest >= LAYERS_MAX
+        };
+        if too_deep { self.checkpoint() } else { Ok(()) }
+    }
+
+    fn put_snapshot(
+        &self,
+        volume: VolumeId,
+        snapshot: SnapshotId,
+        name: &SnapshotName,
+        at: Moment,
+    ) -> Change {
+        let record = SnapshotRecord {
+            name: name.clone(),
+            created: self.shared.clock.now(),
+            automatic: at.automatic,
+            cut: at.cut.0,
+        };
+        Change::Put(
+            snapshot_key(volume, snapshot),
+            Value::record(record.encode()),
+        )
+    }
+
+    fn journal_end(&self) -> PoolResult<Lsn> {
+        Ok(self.journal()?.appended().lsn)
+    }
+}
+
+/// What the snapshots of one cut have in common.
+#[derive(Clone, Copy)]
+struct Moment {
+    /// Where the journal ended when the cut was prepared: orders cuts, names none.
+    cut: Lsn,
+    automatic: bool,
+}
+
+type Target = (Arc<Volume>, SnapshotName);
+
+/// Every volume exists, every name is new, no volume is named twice.
+fn check_new_snapshots(
+    catalog: &Catalog,
+    of_volumes: &[(VolumeName, SnapshotName)],
+) -> PoolResult<Vec<Target>> {
+    if of_volumes.is_empty() {
+        return Err(PoolError::Invalid("name at least one volume".to_owned()));
+    }
+    let mut seen = BTreeSet::new();
+    let mut targets = Vec::new();
+    for (volume, name) in of_volumes {
+        let entry = catalog.volume(volume)?;
+        if !seen.insert(volume) {
+            return Err(PoolError::Invalid(format!(
+                "volume '{volume}' is named twice"
+            )));
+        }
+        if catalog.snapshot(volume, name).is_ok() {
+            let name = format!("{volume}@{name}");
+            return Err(PoolError::Exists {
+                what: "snapshot",
+                name,
+            });
+        }
+        targets.push((entry.volume.clone(), name.clone()));
+    }
+    Ok(targets)
+}
+
+fn info(
+    id: SnapshotId,
+    volume: &VolumeName,
+    entry: &SnapshotEntry,
+    block_size: u32,
+) -> SnapshotInfo {
+    SnapshotInfo {
+        id,
+        volume: volume.clone(),
+        name: entry.record.name.clone(),
+        created: entry.record.created,
+        lsn: Lsn(entry.record.cut),
+        size_bytes: entry.layer.counts().blocks * u64::from(block_size),
+        automatic: entry.record.automatic,
+    }
+}

@@ -1,0 +1,291 @@
+//! The superblock: two slots, far apart, written in turn.
+//!
+//! A slot is valid when its magic, version, pool id and checksum are. The newest valid slot is the
+//! pool's published state; the other one is the state before, and must stay openable, so nothing
+//! that it needs is given up before it is overwritten (docs/on-disk-format.md, section 2).
+
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::base::{ByteReader, DecodeError, Lsn, PoolId, PutBytes, SegmentId};
+use crate::disk::{Disk, DiskFile};
+use crate::journal::JournalPosition;
+use crate::pool::{PoolError, PoolResult};
+use crate::tree::TreeRoot;
+
+/// File name within the pool.
+const PATH: &str = "superblock";
+/// Bytes of a slot.
+const SLOT_BYTES: usize = 4096;
+/// Byte offsets of the slots: a megabyte apart, so that one torn or misdirected write, or one
+/// failing erase block, does not take both.
+const SLOT_OFFSETS: [u64; 2] = [0, 1 << 20];
+const MAGIC: u64 = u64::from_le_bytes(*b"volfs-sb");
+/// Format version that this code writes and reads.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+
+/// What a slot publishes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Superblock {
+    /// Higher is newer; slot = generation modulo 2.
+    pub(crate) generation: u64,
+    /// Raised at each opening for writing.
+    pub(crate) incarnation: u64,
+    /// The catalog's tree.
+    pub(crate) catalog: Option<TreeRoot>,
+    /// The last journal record that the catalog's tree holds.
+    pub(crate) catalog_at: JournalPosition,
+    /// Where replay starts: everything before is in the trees.
+    pub(crate) replay_from: JournalPosition,
+    /// Segments below this number were wholly durable when this was written.
+    pub(crate) settled_below: SegmentId,
+    /// The next segment gets at least this number.
+    pub(crate) next_segment: SegmentId,
+}
+
+impl Superblock {
+    fn encode(&self, pool: PoolId) -> Vec<u8> {
+        let mut out = Vec::with_capacity(SLOT_BYTES);
+        out.put_u64(MAGIC);
+        out.put_u32(FORMAT_VERSION);
+        out.put_u32(0);
+        out.put_bytes(&pool.0);
+        out.put_u64(self.generation);
+        out.put_u64(self.incarnation);
+        put_position(&mut out, &self.catalog_at);
+        put_position(&mut out, &self.replay_from);
+        out.put_u64(self.settled_below.0);
+        out.put_u64(self.next_segment.0);
+        put_root(&mut out, self.catalog.as_ref());
+        out.resize(SLOT_BYTES - 8, 0);
+        let checksum = xxh3_64(&out);
+        out.put_u64(checksum);
+        out
+    }
+
+    fn decode(slot: &[u8], pool: PoolId) -> Result<Superblock, DecodeError> {
+        let mut reader = ByteReader::new("superblock slot", slot);
+        if reader.u64()? != MAGIC {
+            return Err(reader.error("wrong magic"));
+        }
+        let (body, checksum) = slot.split_at(SLOT_BYTES - 8);
+        if xxh3_64(body).to_le_bytes() != checksum {
+            return Err(reader.error("wrong checksum"));
+        }
+        if reader.u32()? != FORMAT_VERSION {
+            return Err(reader.error("unknown version"));
+        }
+        reader.u32()?;
+        if reader.array()? != pool.0 {
+            return Err(reader.error("of another pool"));
+        }
+        Ok(Superblock {
+            generation: reader.u64()?,
+            incarnation: reader.u64()?,
+            catalog_at: read_position(&mut reader)?,
+            replay_from: read_position(&mut reader)?,
+            settled_below: SegmentId(reader.u64()?),
+            next_segment: SegmentId(reader.u64()?),
+            catalog: read_root(&mut reader)?,
+        })
+    }
+}
+
+/// Appends a journal position.
+pub(crate) fn put_position(out: &mut Vec<u8>, position: &JournalPosition) {
+    out.put_u64(position.lsn.0);
+    out.put_u64(position.chain);
+}
+
+/// Reads a journal position.
+pub(crate) fn read_position(reader: &mut ByteReader<'_>) -> Result<JournalPosition, DecodeError> {
+    Ok(JournalPosition {
+        lsn: Lsn(reader.u64()?),
+        chain: reader.u64()?,
+    })
+}
+
+/// Appends an optional tree root.
+pub(crate) fn put_root(out: &mut Vec<u8>, root: Option<&TreeRoot>) {
+    out.put_u8(u8::from(root.is_some()));
+    if let Some(root) = root {
+        root.encode(out);
+    }
+}
+
+/// Reads an optional tree root.
+pub(crate) fn read_root(reader: &mut ByteReader<'_>) -> Result<Option<TreeRoot>, DecodeError> {
+    match reader.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(TreeRoot::decode(reader)?)),
+        _ => Err(reader.error("neither with nor without a root")),
+    }
+}
+
+/// The superblock's file.
+pub(crate) struct SuperblockFile {
+    file: Arc<dyn DiskFile>,
+    pool: PoolId,
+}
+
+/// What was found in the two slots.
+pub(crate) struct Slots {
+    /// The newest valid slot.
+    pub(crate) newest: Superblock,
+    /// The other slot, where it is valid.
+    pub(crate) older: Option<Superblock>,
+    /// What is wrong with a slot that is not valid.
+    pub(crate) damage: Option<String>,
+}
+
+impl SuperblockFile {
+    /// Creates the file with its first state in both slots.
+    pub(crate) fn create(disk: &dyn Disk, pool: PoolId, first: &Superblock) -> PoolResult<()> {
+        let file = disk.create(PATH)?;
+        let slot = first.encode(pool);
+        for offset in SLOT_OFFSETS {
+            file.write_at(&[&slot], offset)?;
+        }
+        file.sync()?;
+        Ok(disk.sync_dir("")?)
+    }
+
+    /// Opens the file and finds the newest valid slot. What is read comes from the medium: after
+    /// a daemon's death the host's cache may hold what the medium does not.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        pool: PoolId,
+        path: &std::path::Path,
+    ) -> PoolResult<(SuperblockFile, Slots)> {
+        let file = match disk.open(PATH) {
+            Err(error) if error.is_not_found() => {
+                let missing = || "the file is missing".to_owned();
+                return Err(PoolError::Superblock {
+                    path: path.to_owned(),
+                    first: missing(),
+                    second: missing(),
+                });
+            }
+            other => other?,
+        };
+        file.sync()?;
+        file.drop_cache();
+        let read = |offset| -> Result<Superblock, String> {
+            let mut slot = vec![0; SLOT_BYTES];
+            file.read_exact_at(&mut slot, offset)
+                .map_err(|error| error.source.to_string())?;
+            Superblock::decode(&slot, pool).map_err(|error| error.problem.to_owned())
+        };
+        let slots = match (read(SLOT_OFFSETS[0]), read(SLOT_OFFSETS[1])) {
+            (Ok(a), Ok(b)) => {
+                let (newest, older) = if a.generation > b.generation {
+                    (a, b)
+                } else {
+                    (b, a)
+                };
+                Slots {
+                    newest,
+                    older: Some(older),
+                    damage: None,
+                }
+            }
+            (Ok(newest), Err(problem)) => Slots {
+                newest,
+                older: None,
+                damage: Some(format!("slot 1: {problem}")),
+            },
+            (Err(problem), Ok(newest)) => Slots {
+                newest,
+                older: None,
+                damage: Some(format!("slot 0: {problem}")),
+            },
+            (Err(first), Err(second)) => {
+                return Err(PoolError::Superblock {
+                    path: path.to_owned(),
+                    first,
+                    second,
+                });
+            }
+        };
+        Ok((SuperblockFile { file, pool }, slots))
+    }
+
+    /// Writes and syncs a state into the slot that its generation names.
+    pub(crate) fn publish(&self, superblock: &Superblock) -> PoolResult<()> {
+        let offset = SLOT_OFFSETS[(superblock.generation % 2) as usize];
+        self.file
+            .write_at(&[&superblock.encode(self.pool)], offset)?;
+        Ok(self.file.sync()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::FileDisk;
+
+    const POOL: PoolId = PoolId([9; 16]);
+
+    fn superblock(generation: u64) -> Superblock {
+        Superblock {
+            generation,
+            incarnation: 3,
+            catalog: None,
+            catalog_at: JournalPosition {
+                lsn: Lsn(70),
+                chain: 71,
+            },
+            replay_from: JournalPosition {
+                lsn: Lsn(60),
+                chain: 61,
+            },
+            settled_below: SegmentId(4),
+            next_segment: SegmentId(5),
+        }
+    }
+
+    /// A slot comes back as it was written, and any flipped byte is detected.
+    #[test]
+    fn every_flipped_byte_of_a_slot_is_detected() {
+        let slot = superblock(8).encode(POOL);
+        assert_eq!(slot.len(), SLOT_BYTES);
+        assert_eq!(Superblock::decode(&slot, POOL), Ok(superblock(8)));
+        assert!(Superblock::decode(&slot, PoolId([8; 16])).is_err());
+        for at in 0..slot.len() {
+            let mut damaged = slot.clone();
+            damaged[at] ^= 0x40;
+            assert!(Superblock::decode(&damaged, POOL).is_err(), "byte {at}");
+        }
+    }
+
+    /// The newest valid slot counts; when it is damaged the older one does, and the damage is told.
+    #[test]
+    fn a_damaged_slot_leaves_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(folder.path());
+        SuperblockFile::create(&disk, POOL, &superblock(0)).unwrap();
+        let (file, slots) = SuperblockFile::open(&disk, POOL, folder.path()).unwrap();
+        assert_eq!(slots.newest.generation, 0);
+        file.publish(&superblock(1)).unwrap();
+        file.publish(&superblock(2)).unwrap();
+        let newest = |disk: &FileDisk| SuperblockFile::open(disk, POOL, folder.path()).map(|f| f.1);
+        assert_eq!(newest(&disk).unwrap().newest.generation, 2);
+        assert_eq!(newest(&disk).unwrap().older.unwrap().generation, 1);
+
+        disk.open("superblock")
+            .unwrap()
+            .write_at(&[b"torn"], 40)
+            .unwrap();
+        let slots = newest(&disk).unwrap();
+        assert_eq!(slots.newest.generation, 1);
+        assert_eq!(slots.damage.unwrap(), "slot 0: wrong checksum");
+
+        disk.open("superblock").unwrap().set_len(4096).unwrap();
+        let error = newest(&disk).err().unwrap().to_string();
+        assert!(
+            error.contains("both superblock slots are damaged"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! What the pool tells and is told: plain types.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::base::{Lsn, PoolId, SnapshotId, SnapshotName, Timestamp, VolumeId, VolumeName};
+
+/// Settings of an open pool; `pool.toml` may override the defaults.
+#[derive(Clone, Debug)]
+pub struct PoolOptions {
+    /// Cap of changed bytes in memory, over all volumes. Default 256 MiB.
+    pub dirty_bytes_max: u64,
+    /// Age at which changes are checkpointed, in seconds. Default 30.
+    pub checkpoint_age_secs: u64,
+    /// Cap of the cache of decompressed blocks. Default 64 MiB.
+    pub block_cache_bytes: usize,
+    /// Cap of the cache of decoded tree nodes. Default 64 MiB.
+    pub node_cache_bytes: usize,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        PoolOptions {
+            dirty_bytes_max: 256 << 20,
+            checkpoint_age_secs: 30,
+            block_cache_bytes: 64 << 20,
+            node_cache_bytes: 64 << 20,
+        }
+    }
+}
+
+/// What `volume create` asks for.
+#[derive(Clone, Debug)]
+pub struct NewVolume {
+    /// Its name.
+    pub name: VolumeName,
+    /// Bytes, a power of two, 4 KiB ..= 128 KiB; none: the pool's default (8 KiB).
+    pub block_size: Option<u32>,
+    /// Free text of the user.
+    pub labels: BTreeMap<String, String>,
+    /// Owner of the root folder.
+    pub uid: u32,
+    /// Group of the root folder.
+    pub gid: u32,
+    /// Permission bits of the root folder.
+    pub mode: u16,
+}
+
+/// A volume.
+#[derive(Clone, Debug)]
+pub struct VolumeInfo {
+    /// Its number.
+    pub id: VolumeId,
+    /// Its name.
+    pub name: VolumeName,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Bytes of a block.
+    pub block_size: u32,
+    /// Free text of the user.
+    pub labels: BTreeMap<String, String>,
+    /// `volume@snapshot` that it was cloned from.
+    pub origin: Option<String>,
+    /// Allocated blocks times block size: what the data takes before compression and sharing.
+    pub size_bytes: u64,
+    /// Files, folders and all else that has an inode.
+    pub inodes: u64,
+    /// How many snapshots it has.
+    pub snapshots: u64,
+    /// Why it takes no more changes, if so.
+    pub poisoned: Option<String>,
+}
+
+/// A snapshot.
+#[derive(Clone, Debug)]
+pub struct SnapshotInfo {
+    /// Its number.
+    pub id: SnapshotId,
+    /// Whose.
+    pub volume: VolumeName,
+    /// Its name within the volume.
+    pub name: SnapshotName,
+    /// When it was taken.
+    pub created: Timestamp,
+    /// Its place in the pool's order; equal for snapshots of one cut.
+    pub lsn: Lsn,
+    /// As [`VolumeInfo::size_bytes`].
+    pub size_bytes: u64,
+    /// Made by volfs itself (before a rollback).
+    pub automatic: bool,
+}
+
+/// The pool's state in numbers.
+#[derive(Clone, Debug)]
+pub struct PoolStatus {
+    /// Its identity.
+    pub id: PoolId,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Version of the format on disk.
+    pub format_version: u32,
+    /// Changed bytes in memory.
+    pub dirty_bytes: u64,
+    /// Bytes of the journal that wait for a checkpoint.
+    pub journal_bytes: u64,
+    /// Bytes that the journal may hold.
+    pub journal_capacity: u64,
+    /// Bytes of all segments.
+    pub segment_bytes: u64,
+    /// Segment files.
+    pub segments: u64,
+    /// Bytes free on the host's disk.
+    pub free_bytes: u64,
+    /// Blocks that were stored already when they were written, since the opening.
+    pub dedup_hits: u64,
+    /// Checkpoints since the opening.
+    pub checkpoints: u64,
+}
+
+/// What a rollback did.
+#[derive(Clone, Debug)]
+pub struct Rollback {
+    /// The automatic snapshot that keeps the state that was left.
+    pub kept: SnapshotName,
+    /// Epoch before; pass it to `fuse::Mount::after_rollback`.
+    pub old_epoch: u16,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default)]
+pub struct CheckReport {
+    /// Volumes checked.
+    pub volumes: u64,
+    /// Snapshots checked.
+    pub snapshots: u64,
+    /// Keys read from trees.
+    pub entries: u64,
+    /// Blocks read and verified.
+    pub blocks: u64,
+    /// Their bytes as stored.
+    pub bytes: u64,
+    /// One line per violation, with volume, file, block, segment and offset.
+    pub violations: Vec<String>,
+}

@@ -1,0 +1,209 @@
+//! Volumes by name: create, list, open, clone, remove.
+
+use std::sync::Arc;
+
+use super::catalog::{Catalog, VolumeEntry, catalog_transaction};
+use super::cut::{Action, Cut};
+use super::records::{VolumeRecord, volume_key};
+use super::settings::is_block_size;
+use super::{NewVolume, Pool, PoolError, PoolResult, VolumeInfo, create, lock_states};
+use crate::base::{SnapshotName, Value, VolumeId, VolumeName};
+use crate::journal::{Change, JournalPosition, RecordKind};
+use crate::volume::{FsError, Volume};
+
+impl Pool {
+    /// Creates an empty volume with its root folder. Durable when it returns.
+    pub fn create_volume(&self, new: &NewVolume) -> PoolResult<VolumeInfo> {
+        let block_size = new.block_size.unwrap_or(self.default_block_size);
+        if !is_block_size(block_size) {
+            return Err(PoolError::Invalid(format!(
+                "block size {block_size} is not one of 4K, 8K, 16K, 32K, 64K, 128K"
+            )));
+        }
+        let volume = {
+            let mut catalog = self.catalog.lock();
+            catalog.check_new_volume(&new.name)?;
+            let record = VolumeRecord {
+                name: new.name.clone(),
+                created: self.shared.clock.now(),
+                block_size,
+                hash_key: self.fresh_hash_key()?,
+                uid: new.uid,
+                gid: new.gid,
+                mode: new.mode,
+                labels: new.labels.clone(),
+                origin: None,
+            };
+            let (id, counters) = catalog.next_volume();
+            let changes = vec![counters, put_volume(id, &record)];
+            let cut = Cut {
+                catalog: catalog_transaction(changes),
+                actions: Vec::new(),
+            };
+            self.cut(&mut catalog, &cut)?;
+            catalog.volume(&new.name)?.volume.clone()
+        };
+        volume
+            .format(new.uid, new.gid, new.mode)
+            .map_err(of(&new.name))?;
+        volume.sync().map_err(of(&new.name))?;
+        self.volume_info(&new.name)
+    }
+
+    /// All volumes, sorted by name.
+    pub fn volumes(&self) -> Vec<VolumeInfo> {
+        let catalog = self.catalog.lock();
+        let mut volumes: Vec<VolumeInfo> = catalog
+            .volumes
+            .iter()
+            .map(|(id, entry)| info(*id, entry))
+            .collect();
+        volumes.sort_by(|a, b| a.name.cmp(&b.name));
+        volumes
+    }
+
+    /// One volume.
+    pub fn volume_info(&self, name: &VolumeName) -> PoolResult<VolumeInfo> {
+        let catalog = self.catalog.lock();
+        Ok(info(catalog.id_of(name)?, catalog.volume(name)?))
+    }
+
+    /// The live volume: the same object for every caller.
+    pub fn open_volume(&self, name: &VolumeName) -> PoolResult<Arc<Volume>> {
+        Ok(self.catalog.lock().volume(name)?.volume.clone())
+    }
+
+    /// Removes a volume and its snapshots; clones stay. `Busy` while somebody holds what
+    /// [`Pool::open_volume`] gave. Durable when it returns.
+    pub fn remove_volume(&self, name: &VolumeName) -> PoolResult<()> {
+        let at = {
+            // A checkpoint holds the volume for a moment; a user holds it for longer.
+            let _no_checkpoint = self.checkpointing.lock();
+            let mut catalog = self.catalog.lock();
+            let id = catalog.id_of(name)?;
+            if Arc::strong_count(&catalog.volume(name)?.volume) > 1 {
+                return Err(PoolError::Busy {
+                    name: name.to_string(),
+                });
+            }
+            let changes = catalog.volume_removal(id);
+            let cut = Cut {
+                catalog: catalog_transaction(changes),
+                actions: Vec::new(),
+            };
+            self.cut(&mut catalog, &cut)?
+        };
+        self.sync_journal(at)
+    }
+
+    /// A writable volume that starts from a snapshot, or from the present state. Durable when it
+    /// returns.
+    pub fn clone_volume(
+        &self,
+        volume: &VolumeName,
+        snapshot: Option<&SnapshotName>,
+        new: &VolumeName,
+    ) -> PoolResult<VolumeInfo> {
+        self.keep_chain_short(std::slice::from_ref(volume))?;
+        let (source, at) = {
+            let mut catalog = self.catalog.lock();
+            catalog.check_new_volume(new)?;
+            let entry = catalog.volume(volume)?;
+            let source = entry.volume.clone();
+            let origin = match snapshot {
+                Some(snapshot) => format!("{volume}@{snapshot}"),
+                None => volume.to_string(),
+            };
+            let record = VolumeRecord {
+                name: new.clone(),
+                created: self.shared.clock.now(),
+                origin: Some(origin),
+                ..entry.record.clone()
+            };
+            let (id, counters) = catalog.next_volume();
+            let action = match snapshot {
+                Some(name) => {
+                    let (snapshot, _) = catalog.snapshot(volume, name)?;
+                    Action::Clone {
+                        volume: source.id(),
+                        snapshot,
+                        new: id,
+                    }
+                }
+                None => Action::Fork {
+                    volume: source.id(),
+                    new: id,
+                },
+            };
+            let changes = vec![counters, put_volume(id, &record)];
+            let cut = Cut {
+                catalog: catalog_transaction(changes),
+                actions: vec![action],
+            };
+            (source, self.cut(&mut catalog, &cut)?)
+        };
+        // A fork holds what the source acknowledged: that must be durable first.
+        source.sync().map_err(of(volume))?;
+        self.sync_journal(at)?;
+        // Files that were unlinked but open in the source have no holder in the clone.
+        let clone = self.open_volume(new)?;
+        clone.reap_orphans().map_err(of(new))?;
+        self.volume_info(new)
+    }
+
+    /// Appends a cut and applies it, in one instant for all volumes that it concerns. The names of
+    /// its changes have been checked under the same lock of the catalog.
+    pub(super) fn cut(&self, catalog: &mut Catalog, cut: &Cut) -> PoolResult<JournalPosition> {
+        let mut ids: Vec<VolumeId> = cut.actions.iter().map(Action::volume).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let volumes: Vec<Arc<Volume>> = ids
+            .iter()
+            .filter_map(|id| catalog.volumes.get(id).map(|entry| entry.volume.clone()))
+            .collect();
+        let mut locked = lock_states(&volumes);
+        let journal = self.journal()?;
+        let body = cut.encode();
+        let at = journal.append(RecordKind::Cut, VolumeId::CATALOG, &[&body])?;
+        catalog.apply(&self.shared, cut, at, &mut locked, None)?;
+        Ok(at)
+    }
+
+    pub(super) fn sync_journal(&self, at: JournalPosition) -> PoolResult<()> {
+        Ok(self.journal()?.sync(at.lsn)?)
+    }
+
+    fn fresh_hash_key(&self) -> PoolResult<[u8; 16]> {
+        create::random().map_err(|source| PoolError::Folder {
+            path: self.path.clone(),
+            action: "find a random key for a volume of",
+            source,
+        })
+    }
+}
+
+/// A volume's error under its name.
+pub(super) fn of(name: &VolumeName) -> impl FnOnce(FsError) -> PoolError {
+    let name = name.to_string();
+    move |source| PoolError::Volume { name, source }
+}
+
+fn put_volume(id: VolumeId, record: &VolumeRecord) -> Change {
+    Change::Put(volume_key(id), Value::record(record.encode()))
+}
+
+fn info(id: VolumeId, entry: &VolumeEntry) -> VolumeInfo {
+    let counts = entry.volume.counts();
+    VolumeInfo {
+        id,
+        name: entry.record.name.clone(),
+        created: entry.record.created,
+        block_size: entry.record.block_size,
+        labels: entry.record.labels.clone(),
+        origin: entry.record.origin.clone(),
+        size_bytes: counts.blocks * u64::from(entry.record.block_size),
+        inodes: counts.inodes,
+        snapshots: entry.snapshots.len() as u64,
+        poisoned: entry.volume.poison_reason(),
+    }
+}
