@@ -21,6 +21,7 @@
 pub mod base;
 pub mod block;
 pub mod disk;
+pub mod fuse;
 pub mod journal;
 pub mod pool;
 pub mod tree;

@@ -1,0 +1,561 @@
+//! fuser's requests to operations, and their results to fuser's replies. No decisions here.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, INodeNo, IoctlFlags,
+    KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags,
+    ReplyAttr, ReplyBmap, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
+    ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr,
+    Request, TimeOrNow, WriteFlags,
+};
+
+use super::capabilities::{Kernel, negotiate};
+use super::convert::{self, FOREVER, GENERATION};
+use super::errno::{Errno, report};
+use super::guard;
+use super::handles::Handle;
+use super::node::NodeId;
+use super::operations::{Answer, Caller, Operations, Write};
+use super::replies::{Fuser, SizedXattr};
+use crate::volume::FsResult;
+use crate::volume::ops::{Attr, SetAttr};
+
+/// What fuser calls.
+pub(crate) struct Adapter {
+    pub(crate) operations: Operations<Fuser>,
+    pub(crate) writeback_cache: bool,
+    pub(crate) read_only: bool,
+    /// Filled in by INIT.
+    pub(crate) kernel: Arc<OnceLock<Kernel>>,
+}
+
+fn caller(request: &Request) -> Caller {
+    Caller {
+        unique: request.unique().0,
+        uid: request.uid(),
+        gid: request.gid(),
+    }
+}
+
+impl Adapter {
+    /// Runs one operation on this reader.
+    fn run<R>(
+        &self,
+        operation: &'static str,
+        node: INodeNo,
+        run: impl FnOnce(&Operations<Fuser>) -> FsResult<R>,
+    ) -> Result<R, Errno> {
+        let _busy = self.operations.readers.enter();
+        guard::catch(operation, || {
+            run(&self.operations).map_err(|error| report(operation, NodeId(node.0), &error))
+        })
+        .flatten()
+    }
+
+    /// Runs one operation and answers it.
+    fn serve<R>(
+        &self,
+        operation: &'static str,
+        node: INodeNo,
+        reply: impl Answer<R>,
+        run: impl FnOnce(&Operations<Fuser>) -> FsResult<R>,
+    ) {
+        reply.send(self.run(operation, node, run));
+    }
+
+    /// Runs one operation that answers itself, perhaps later.
+    fn pass_on(&self, operation: &'static str, run: impl FnOnce(&Operations<Fuser>)) {
+        let _busy = self.operations.readers.enter();
+        // After a panic the log has it, and the dropped reply has answered EIO.
+        let _ = guard::catch(operation, || run(&self.operations));
+    }
+}
+
+impl Filesystem for Adapter {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // INIT comes once per connection.
+        let _ = self.kernel.set(negotiate(config, self.writeback_cache));
+        Ok(())
+    }
+
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.serve::<Option<Attr>>("lookup", parent, reply, |operations| {
+            operations.lookup(&caller(request), NodeId(parent.0), name.as_bytes())
+        });
+    }
+
+    fn forget(&self, _request: &Request, ino: INodeNo, references: u64) {
+        self.pass_on("forget", |operations| {
+            operations.forget(NodeId(ino.0), references)
+        });
+    }
+
+    fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        self.serve("getattr", ino, reply, |operations| {
+            operations.getattr(&caller(request), NodeId(ino.0))
+        });
+    }
+
+    fn setattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let set = SetAttr {
+            perm: mode.map(convert::perm),
+            uid,
+            gid,
+            size,
+            atime: atime.map(convert::set_time),
+            mtime: mtime.map(convert::set_time),
+            ctime: ctime.map(convert::timestamp),
+        };
+        self.serve("setattr", ino, reply, |operations| {
+            operations.setattr(&caller(request), NodeId(ino.0), &set)
+        });
+    }
+
+    fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
+        self.serve::<Vec<u8>>("readlink", ino, reply, |operations| {
+            operations.readlink(&caller(request), NodeId(ino.0))
+        });
+    }
+
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        self.serve::<Attr>("mknod", parent, reply, |operations| {
+            let new = convert::new_node(mode, umask, rdev)?;
+            operations.make(&caller(request), NodeId(parent.0), name.as_bytes(), &new)
+        });
+    }
+
+    fn mkdir(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        reply: ReplyEntry,
+    ) {
+        self.serve::<Attr>("mkdir", parent, reply, |operations| {
+            let new = convert::new_folder(mode, umask);
+            operations.make(&caller(request), NodeId(parent.0), name.as_bytes(), &new)
+        });
+    }
+
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.serve("unlink", parent, reply, |operations| {
+            operations.unlink(&caller(request), NodeId(parent.0), name.as_bytes())
+        });
+    }
+
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.serve("rmdir", parent, reply, |operations| {
+            operations.rmdir(&caller(request), NodeId(parent.0), name.as_bytes())
+        });
+    }
+
+    fn symlink(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        target: &Path,
+        reply: ReplyEntry,
+    ) {
+        self.serve::<Attr>("symlink", parent, reply, |operations| {
+            let (name, target) = (name.as_bytes(), target.as_os_str().as_bytes());
+            operations.symlink(&caller(request), NodeId(parent.0), name, target)
+        });
+    }
+
+    fn rename(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.serve("rename", parent, reply, |operations| {
+            let from = (NodeId(parent.0), name.as_bytes());
+            let to = (NodeId(new_parent.0), new_name.as_bytes());
+            operations.rename(&caller(request), from, to, convert::rename_mode(flags)?)
+        });
+    }
+
+    fn link(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        self.serve::<Attr>("link", ino, reply, |operations| {
+            let (node, parent) = (NodeId(ino.0), NodeId(new_parent.0));
+            operations.link(&caller(request), node, parent, new_name.as_bytes())
+        });
+    }
+
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        self.serve("open", ino, reply, |operations| {
+            operations.open(&caller(request), NodeId(ino.0), flags.0)
+        });
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        self.serve("create", parent, reply, |operations| {
+            let new = convert::new_node(mode, umask, 0)?;
+            operations.create(
+                &caller(request),
+                NodeId(parent.0),
+                name.as_bytes(),
+                &new,
+                flags,
+            )
+        });
+    }
+
+    fn read(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        self.pass_on("read", |operations| {
+            operations.read(
+                &caller(request),
+                NodeId(ino.0),
+                offset,
+                size as usize,
+                reply,
+            );
+        });
+    }
+
+    fn write(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        write_flags: WriteFlags,
+        flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let mode = convert::write_mode(Handle(fh.0), write_flags);
+        let durable = convert::is_durable(mode, flags.0);
+        let write = Write {
+            node: NodeId(ino.0),
+            offset,
+            mode,
+            durable,
+        };
+        self.pass_on("write", |operations| {
+            operations.write(&caller(request), &write, data, reply);
+        });
+    }
+
+    /// Nothing to do at close(2): the kernel has written its pages and keeps the locks.
+    fn flush(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(fuser::Errno::ENOSYS);
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.serve("release", ino, reply, |operations| {
+            operations.release(NodeId(ino.0), Handle(fh.0));
+            Ok(())
+        });
+    }
+
+    fn fsync(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.pass_on("fsync", |operations| {
+            operations.sync(&caller(request), NodeId(ino.0), reply);
+        });
+    }
+
+    /// The kernel then opens folders by itself and caches their listings.
+    fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        reply.error(fuser::Errno::ENOSYS);
+    }
+
+    fn readdir(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let outcome = self.run("readdir", ino, |operations| {
+            operations.readdir(&caller(request), NodeId(ino.0), offset, &mut |entry| {
+                let node = INodeNo(NodeId::new(entry.epoch, entry.ino).0);
+                let kind = convert::file_type(entry.kind);
+                !reply.add(node, entry.cookie, kind, OsStr::from_bytes(entry.name))
+            })
+        });
+        match outcome {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno.into()),
+        }
+    }
+
+    fn readdirplus(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let outcome = self.run("readdirplus", ino, |operations| {
+            operations.readdir_plus(
+                &caller(request),
+                NodeId(ino.0),
+                offset,
+                &mut |entry, attr| {
+                    let (name, attr) = (OsStr::from_bytes(entry.name), convert::file_attr(attr));
+                    !reply.add(attr.ino, entry.cookie, name, &FOREVER, &attr, GENERATION)
+                },
+            )
+        });
+        match outcome {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno.into()),
+        }
+    }
+
+    fn fsyncdir(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.pass_on("fsyncdir", |operations| {
+            operations.sync(&caller(request), NodeId(ino.0), reply);
+        });
+    }
+
+    fn statfs(&self, _request: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        self.serve("statfs", ino, reply, Operations::statfs);
+    }
+
+    fn setxattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        self.serve("setxattr", ino, reply, |operations| {
+            let (mode, name) = (convert::xattr_mode(flags)?, name.as_bytes());
+            operations.setxattr(&caller(request), NodeId(ino.0), name, value, mode)
+        });
+    }
+
+    fn getxattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
+        let reply = SizedXattr {
+            reply,
+            buffer_bytes: size,
+        };
+        self.serve("getxattr", ino, reply, |operations| {
+            operations.getxattr(&caller(request), NodeId(ino.0), name.as_bytes())
+        });
+    }
+
+    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let reply = SizedXattr {
+            reply,
+            buffer_bytes: size,
+        };
+        self.serve("listxattr", ino, reply, |operations| {
+            operations.listxattr(&caller(request), NodeId(ino.0))
+        });
+    }
+
+    fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.serve("removexattr", ino, reply, |operations| {
+            operations.removexattr(&caller(request), NodeId(ino.0), name.as_bytes())
+        });
+    }
+
+    /// The kernel checks modes by itself (default_permissions).
+    fn access(&self, _request: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
+        reply.error(fuser::Errno::ENOSYS);
+    }
+
+    fn bmap(&self, _request: &Request, _ino: INodeNo, _unit: u32, _index: u64, reply: ReplyBmap) {
+        reply.error(fuser::Errno::ENOSYS);
+    }
+
+    fn ioctl(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: IoctlFlags,
+        _command: u32,
+        _input: &[u8],
+        _output_bytes: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(fuser::Errno::ENOTTY);
+    }
+
+    /// The kernel then takes files as always ready.
+    fn poll(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _notifier: PollNotifier,
+        _events: PollEvents,
+        _flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        reply.error(fuser::Errno::ENOSYS);
+    }
+
+    fn fallocate(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        self.serve("fallocate", ino, reply, |operations| {
+            let mode = convert::allocate_mode(mode)?;
+            operations.allocate(&caller(request), NodeId(ino.0), offset, length, mode)
+        });
+    }
+
+    /// Only on a read-only mount. The kernel does not write its dirty pages before it asks, so that
+    /// what a file holds in them would be reported as a hole, and be lost in a copy. ENOSYS makes
+    /// it answer by itself: all is data up to the size.
+    fn lseek(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        if !self.read_only {
+            return reply.error(fuser::Errno::ENOSYS);
+        }
+        self.serve("lseek", ino, reply, |operations| {
+            operations.seek(
+                &caller(request),
+                NodeId(ino.0),
+                offset,
+                convert::seek(whence)?,
+            )
+        });
+    }
+
+    fn copy_file_range(
+        &self,
+        request: &Request,
+        ino_in: INodeNo,
+        _fh_in: FileHandle,
+        offset_in: u64,
+        ino_out: INodeNo,
+        _fh_out: FileHandle,
+        offset_out: u64,
+        len: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        self.serve("copy_file_range", ino_out, reply, |operations| {
+            let from = (NodeId(ino_in.0), offset_in);
+            let to = (NodeId(ino_out.0), offset_out);
+            operations.copy_range(&caller(request), from, to, len)
+        });
+    }
+}
