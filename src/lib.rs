@@ -20,6 +20,8 @@
 
 pub mod base;
 pub mod block;
+pub mod cli;
+pub mod daemon;
 pub mod disk;
 pub mod fuse;
 pub mod journal;

@@ -1,0 +1,11 @@
+//! One file per command: its arguments and what it does.
+
+pub(crate) mod check;
+pub(crate) mod clone;
+pub(crate) mod daemon;
+pub(crate) mod flush;
+pub(crate) mod mount;
+pub(crate) mod rollback;
+pub(crate) mod snapshot;
+pub(crate) mod umount;
+pub(crate) mod volume;

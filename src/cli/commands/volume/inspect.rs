@@ -1,0 +1,35 @@
+//! `volfs volume inspect`.
+
+use crate::base::VolumeName;
+use crate::cli::exit::{Outcome, for_each};
+use crate::cli::{Context, output};
+use crate::daemon::{By, InspectVolume};
+
+const AFTER_HELP: &str = "\
+Mountpoint is where the volume is mounted or, while it is not (Mounted is false), where `volfs
+mount NAME` would mount it.
+
+Example:
+  volfs volume inspect pgdata";
+
+/// Show all about volumes, as a JSON array
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// Names of volumes
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<VolumeName>,
+}
+
+impl Args {
+    /// Runs it.
+    pub(crate) fn run(self, context: &mut Context) -> Outcome {
+        let mut found = Vec::new();
+        let outcome = for_each(self.names, |volume| {
+            found.push(context.access.call(By::Anyone, &InspectVolume { volume })?);
+            Ok(())
+        });
+        output::json(&found)?;
+        outcome
+    }
+}

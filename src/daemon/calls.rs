@@ -1,0 +1,108 @@
+//! The control API as a table: which use case answers which request, under which path.
+//!
+//! One declaration serves the server, the client and commands that work without a daemon. Fields
+//! named in the path travel there; the others as a query string of a GET, else as a JSON body.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::types::*;
+use super::{Service, ServiceResult};
+use crate::base::progress::Progress;
+
+/// Verb of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verb {
+    /// Changes nothing.
+    Get,
+    /// Makes or does something.
+    Post,
+    /// Ends something.
+    Delete,
+}
+
+/// A request, and how it is answered.
+pub trait Call: Serialize + DeserializeOwned + Send + 'static {
+    /// The answer.
+    type Answer: Serialize + DeserializeOwned + Send + 'static;
+    /// Verb.
+    const VERB: Verb;
+    /// Path, with the names of fields in braces.
+    const PATH: &'static str;
+    /// The answer is a stream: lines that report progress, then the answer.
+    const REPORTS_PROGRESS: bool = false;
+    /// It is answered even when the daemon is about to end.
+    const ALWAYS: bool = false;
+
+    /// Carries the request out.
+    fn run(&self, service: &Service, progress: &dyn Progress) -> ServiceResult<Self::Answer>;
+}
+
+macro_rules! calls {
+    ($(
+        $verb:ident $path:literal $request:ty => $answer:ty,
+        |$self:ident, $service:ident| $run:expr;
+    )*) => {$(
+        impl Call for $request {
+            type Answer = $answer;
+            const VERB: Verb = Verb::$verb;
+            const PATH: &'static str = $path;
+
+            fn run(&self, $service: &Service, _: &dyn Progress) -> ServiceResult<$answer> {
+                let $self = self;
+                $run
+            }
+        }
+    )*};
+}
+
+calls! {
+    Get "/v1/volumes" ListVolumes => Vec<VolumeDetails>, |_call, service| Ok(service.volumes());
+    Post "/v1/volumes" CreateVolume => VolumeDetails, |call, service| service.create_volume(call);
+    Get "/v1/volumes/{volume}" InspectVolume => VolumeDetails,
+        |call, service| service.volume(&call.volume);
+    Delete "/v1/volumes/{volume}" RemoveVolume => Done,
+        |call, service| service.remove_volume(call).map(|()| Done {});
+    Post "/v1/volumes/{volume}/clone" CloneVolume => Cloned,
+        |call, service| service.clone_volume(call);
+    Post "/v1/volumes/{volume}/rollback" RollbackVolume => RolledBack,
+        |call, service| service.rollback(call);
+    Get "/v1/snapshots" ListSnapshots => Vec<SnapshotDetails>,
+        |call, service| service.snapshots(call.volume.as_ref());
+    Post "/v1/snapshots" CreateSnapshots => SnapshotsCreated,
+        |call, service| service.create_snapshots(call);
+    Get "/v1/volumes/{volume}/snapshots/{snapshot}" InspectSnapshot => SnapshotDetails,
+        |call, service| service.snapshot(&call.volume, &call.snapshot);
+    Delete "/v1/volumes/{volume}/snapshots/{snapshot}" RemoveSnapshot => Done,
+        |call, service| service.remove_snapshot(call).map(|()| Done {});
+    Get "/v1/mounts" ListMounts => Vec<MountReport>, |_call, service| Ok(service.mounted());
+    Post "/v1/mounts" MountVolume => Mounted, |call, service| service.mount(call);
+    Delete "/v1/mounts" Unmount => Unmounted, |call, service| service.unmount(call);
+    Post "/v1/mounts/all" MountAll => AllMounted, |_call, service| service.mount_all();
+    Get "/v1/status" DaemonStatus => StatusReport, |_call, service| Ok(service.status());
+    Post "/v1/daemon/keep" KeepDaemon => Done, |_call, service| service.keep().map(|()| Done {});
+    Post "/v1/daemon/stop" StopDaemon => Done,
+        |call, service| service.stop(call).map(|()| Done {});
+}
+
+impl Call for Hello {
+    type Answer = Introduction;
+    const VERB: Verb = Verb::Get;
+    const PATH: &'static str = "/v1/hello";
+    const ALWAYS: bool = true;
+
+    fn run(&self, service: &Service, _: &dyn Progress) -> ServiceResult<Introduction> {
+        Ok(service.introduce())
+    }
+}
+
+impl Call for CheckPool {
+    type Answer = Checked;
+    const VERB: Verb = Verb::Post;
+    const PATH: &'static str = "/v1/check";
+    const REPORTS_PROGRESS: bool = true;
+
+    fn run(&self, service: &Service, progress: &dyn Progress) -> ServiceResult<Checked> {
+        service.check(progress)
+    }
+}

@@ -1,0 +1,246 @@
+//! What can go wrong at the top: few kinds, one line of text, and hints.
+
+use std::error::Error;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{NameError, Nature};
+use crate::disk::DiskError;
+use crate::fuse::MountError;
+use crate::pool::PoolError;
+use crate::volume::FsError;
+
+/// Result of a use case.
+pub type ServiceResult<T> = Result<T, ServiceError>;
+
+/// What kind of failure it is. The names are the `code` of the control API's error answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The arguments make no sense.
+    Usage,
+    /// No such volume, snapshot, pool or mount.
+    NotFound,
+    /// The name is taken.
+    Exists,
+    /// Somebody uses it.
+    Busy,
+    /// The surroundings': no space, an I/O error, a missing permission.
+    Environment,
+    /// A checksum or an invariant failed.
+    Corrupt,
+    /// The daemon does not answer, or none runs.
+    Unreachable,
+    /// The daemon is about to end and has not begun the request; whoever asks tries again.
+    Stopping,
+    /// Anything else, and kinds of a newer version.
+    #[serde(other)]
+    Failed,
+}
+
+/// A use case failed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ServiceError {
+    /// Its kind.
+    #[serde(rename = "code")]
+    pub kind: Kind,
+    /// One line: the error and all its causes.
+    pub message: String,
+    /// What the user may do about it, one sentence each.
+    #[serde(default)]
+    pub hints: Vec<String>,
+}
+
+impl ServiceError {
+    /// An error of this kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> ServiceError {
+        ServiceError {
+            kind,
+            message: message.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// The same error with one more hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> ServiceError {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The surroundings failed `action` on `path`.
+    pub fn environment(action: &str, path: &Path, source: &dyn Error) -> ServiceError {
+        let message = format!("cannot {action} '{}': {}", path.display(), chain(source));
+        ServiceError::new(Kind::Environment, message)
+    }
+}
+
+/// An error and its causes in one line, outermost first. A cause whose text the line already
+/// holds (an error that prints its source itself) is not repeated.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text.replace('\n', " ")
+}
+
+impl From<PoolError> for ServiceError {
+    fn from(error: PoolError) -> ServiceError {
+        let kind = match &error {
+            PoolError::NotAPool { .. }
+            | PoolError::NoVolume { .. }
+            | PoolError::NoSnapshot { .. } => Kind::NotFound,
+            PoolError::Exists { .. } => Kind::Exists,
+            PoolError::Locked { .. } | PoolError::Busy { .. } => Kind::Busy,
+            PoolError::Name(_) | PoolError::Invalid(_) => Kind::Usage,
+            PoolError::NotEmpty { .. } | PoolError::TooNew { .. } => Kind::Failed,
+            other => kind_of(other.nature()),
+        };
+        let mut made = ServiceError::new(kind, chain(&error));
+        if matches!(error, PoolError::NotAPool { .. }) {
+            made =
+                made.hint("`volfs volume create NAME` makes a pool in a missing or empty folder");
+        }
+        if error.is_no_space() {
+            made = made.hint("free space on the filesystem that holds the pool");
+        }
+        // A pool that does not even open cannot be checked either.
+        let opens = !matches!(
+            error,
+            PoolError::Superblock { .. } | PoolError::JournalDamaged { .. }
+        );
+        if kind == Kind::Corrupt && opens {
+            made = made.hint("`volfs check` lists everything that is damaged");
+        }
+        made
+    }
+}
+
+impl From<FsError> for ServiceError {
+    fn from(error: FsError) -> ServiceError {
+        ServiceError::new(kind_of(error.nature()), chain(&error))
+    }
+}
+
+impl From<NameError> for ServiceError {
+    fn from(error: NameError) -> ServiceError {
+        ServiceError::new(Kind::Usage, error.to_string())
+    }
+}
+
+impl From<DiskError> for ServiceError {
+    fn from(error: DiskError) -> ServiceError {
+        ServiceError::new(Kind::Environment, chain(&error))
+    }
+}
+
+impl From<MountError> for ServiceError {
+    fn from(error: MountError) -> ServiceError {
+        let kind = match &error {
+            MountError::Busy { .. } | MountError::Covered { .. } | MountError::Lingering { .. } => {
+                Kind::Busy
+            }
+            MountError::Invalid { .. }
+            | MountError::Failed { .. }
+            | MountError::Helper { .. }
+            | MountError::NoAnswer { .. }
+            | MountError::Unsynced { .. } => kind_of(error.nature()),
+        };
+        ServiceError::new(kind, chain(&error))
+    }
+}
+
+fn kind_of(nature: Nature) -> Kind {
+    match nature {
+        Nature::Refused => Kind::Failed,
+        Nature::Environment => Kind::Environment,
+        Nature::Corrupt => Kind::Corrupt,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// The whole chain of causes is in the message, each cause once.
+    #[test]
+    fn a_message_holds_every_cause_once() {
+        let disk = DiskError::new("sync", "journal/0", io::Error::other("it broke"));
+        let error = ServiceError::from(PoolError::Disk(disk));
+        assert_eq!(
+            error.message,
+            "the medium under the pool failed: cannot sync 'journal/0': it broke"
+        );
+        assert_eq!(error.kind, Kind::Environment);
+
+        let inner = PoolError::Volume {
+            name: "db".into(),
+            source: FsError::NoSpace,
+        };
+        let error = ServiceError::from(inner);
+        assert_eq!(error.message, "volume 'db': no space is left in the pool");
+        assert_eq!(
+            error.hints,
+            ["free space on the filesystem that holds the pool"]
+        );
+    }
+
+    /// What the pool refuses gets the kind that scripts look at.
+    #[test]
+    fn errors_of_the_pool_get_their_kind() {
+        let kind = |error: PoolError| ServiceError::from(error).kind;
+        assert_eq!(
+            kind(PoolError::NoVolume { name: "a".into() }),
+            Kind::NotFound
+        );
+        assert_eq!(
+            kind(PoolError::Exists {
+                what: "volume",
+                name: "a".into()
+            }),
+            Kind::Exists
+        );
+        assert_eq!(kind(PoolError::Busy { name: "a".into() }), Kind::Busy);
+        assert_eq!(
+            kind(PoolError::Locked {
+                path: "/p".into(),
+                pid: 1
+            }),
+            Kind::Busy
+        );
+        assert_eq!(kind(PoolError::Invalid("x".into())), Kind::Usage);
+        assert_eq!(
+            kind(PoolError::JournalDamaged {
+                problem: "x".into()
+            }),
+            Kind::Corrupt
+        );
+        assert_eq!(kind(PoolError::Closed), Kind::Environment);
+    }
+
+    /// An error survives the way through JSON, and a kind of the future becomes `failed`.
+    #[test]
+    fn errors_round_trip_through_json() {
+        let error = ServiceError::new(Kind::NotFound, "no such volume: 'a'").hint("look again");
+        let json = serde_json::to_string(&error).unwrap();
+        assert_eq!(
+            json,
+            r#"{"code":"not_found","message":"no such volume: 'a'","hints":["look again"]}"#
+        );
+        assert_eq!(serde_json::from_str::<ServiceError>(&json).unwrap(), error);
+        let future: ServiceError =
+            serde_json::from_str(r#"{"code":"eclipsed","message":"m"}"#).unwrap();
+        assert_eq!(future.kind, Kind::Failed);
+    }
+}

@@ -1,0 +1,239 @@
+//! Mounting.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::MountTable;
+use super::ground::{self, Ground};
+use super::kernel;
+use super::options;
+use super::saved::SavedMount;
+use super::sessions::{Place, Session};
+use super::users::{holders_of, in_use};
+use crate::daemon::{Kind, MountVolume, Mounted, ServiceError, ServiceResult};
+use crate::fuse::{self, Mount};
+use crate::volume::Volume;
+
+/// What the list and the bare folder were before a mount, to be put back if it fails.
+struct Prepared {
+    saved_before: Option<SavedMount>,
+    protected_now: bool,
+}
+
+impl MountTable {
+    /// Mounts. `open` gives the volume or snapshot; it runs first, so that an unknown name is
+    /// told before anything is made.
+    pub(crate) fn mount(
+        &self,
+        request: &MountVolume,
+        open: impl FnOnce() -> ServiceResult<Arc<Volume>>,
+    ) -> ServiceResult<Mounted> {
+        let _work = self.sessions.begin()?;
+        let _turn = self.turn.lock();
+        let volume = open()?;
+        let path = match &request.path {
+            Some(path) => ground::resolve(path)?,
+            None => {
+                let path = self.default_path(&request.source);
+                ground::create_default(&self.pool, &path)?;
+                path
+            }
+        };
+        match self.sessions.find(&request.source) {
+            Some(session) => self.mount_beside(&session, request, path),
+            None => self.mount_first(request, path, volume),
+        }
+    }
+
+    /// A source that has a session already: nothing to do at the same place, a bind mount at
+    /// another one.
+    fn mount_beside(
+        &self,
+        session: &Session,
+        request: &MountVolume,
+        path: PathBuf,
+    ) -> ServiceResult<Mounted> {
+        if let Some(place) = session.places.iter().find(|place| place.path == path) {
+            check_same_place(session, place, request)?;
+            return Ok(Mounted {
+                path,
+                warnings: Vec::new(),
+            });
+        }
+        let Some(first) = session.places.first() else {
+            return Err(in_use(&request.source, &holders_of(session))
+                .hint("it was detached and cannot be mounted again before they have ended"));
+        };
+        let at = first.path.display();
+        if !rustix::process::geteuid().is_root() {
+            let message = format!("'{}' is already mounted at '{at}'", request.source);
+            return Err(ServiceError::new(Kind::Busy, message)
+                .hint("root could mount it at a second place too"));
+        }
+        if !session.is_writable() && !request.flags.read_only && request.source.snapshot.is_none() {
+            let message = format!("volume '{}' is mounted read-only at '{at}'", request.source);
+            return Err(ServiceError::new(Kind::Busy, message)
+                .hint("unmount it there first, or mount it here with --read-only"));
+        }
+        let mut flags = request.flags.clone();
+        flags.read_only |= request.source.snapshot.is_some();
+        let mut warnings = Vec::new();
+        self.cover(&path, request, &mut warnings, |ground| {
+            kernel::bind(&first.path, &ground.path, &flags).map_err(|error| {
+                ServiceError::environment("mount a second time at", &ground.path, &error)
+            })
+        })?;
+        self.sessions.add_place(
+            session,
+            Place {
+                path: path.clone(),
+                flags: request.flags.clone(),
+            },
+        );
+        log::info!(
+            "'{}' is also mounted at '{}'",
+            request.source,
+            path.display()
+        );
+        Ok(Mounted { path, warnings })
+    }
+
+    /// The first place: a FUSE session of its own.
+    fn mount_first(
+        &self,
+        request: &MountVolume,
+        path: PathBuf,
+        volume: Arc<Volume>,
+    ) -> ServiceResult<Mounted> {
+        let source = &request.source;
+        let (options, mut warnings) = options::plan(source, &path, &request.flags)?;
+        let id = self.sessions.reserve();
+        let mount = self.cover(&path, request, &mut warnings, |_| {
+            let sessions = Arc::downgrade(&self.sessions);
+            let on_end = Box::new(move || {
+                if let Some(sessions) = sessions.upgrade() {
+                    sessions.ended(id);
+                }
+            });
+            Ok(Mount::start(volume.clone(), options, on_end)?)
+        })?;
+        let place = Place {
+            path: path.clone(),
+            flags: request.flags.clone(),
+        };
+        self.sessions
+            .enter(id, source.clone(), volume, mount, place);
+        Ok(Mounted { path, warnings })
+    }
+
+    /// Checks the ground, notes the wish, protects the bare folder, mounts.
+    ///
+    /// 1. The list: what is wanted, and that the folder's flag is ours. A crash after it leaves a
+    ///    wish, and an umount that clears a flag which is not there.
+    /// 2. The immutable flag. A crash after it leaves a protected folder that is listed as such.
+    /// 3. The mount. If it fails, 2 and 1 are taken back.
+    fn cover<T>(
+        &self,
+        path: &Path,
+        request: &MountVolume,
+        warnings: &mut Vec<String>,
+        mount: impl FnOnce(&Ground) -> ServiceResult<T>,
+    ) -> ServiceResult<T> {
+        fuse::clean_stale(path)?;
+        let table = ground::mount_table()?;
+        let ground = ground::inspect(path, request.flags.over, &self.pool, &table)?;
+        let prepared = self.prepare(&ground, request, warnings);
+        mount(&ground).inspect_err(|_| self.take_back(&ground, prepared))
+    }
+
+    fn prepare(
+        &self,
+        ground: &Ground,
+        request: &MountVolume,
+        warnings: &mut Vec<String>,
+    ) -> Prepared {
+        let mut saved = self.saved.lock();
+        let saved_before = saved.at(&ground.path).cloned();
+        let protect = ground.empty
+            && rustix::process::geteuid().is_root()
+            && ground::can_protect(&ground.path);
+        let line = SavedMount {
+            source: request.source.clone(),
+            path: ground.path.clone(),
+            flags: request.flags.clone(),
+            immutable: protect || saved_before.as_ref().is_some_and(|line| line.immutable),
+        };
+        if let Err(error) = saved.add(line) {
+            // A full disk must not keep a database from its data; a flag that nobody would
+            // remember is not set.
+            warnings.push(format!("the mount will not be remembered: {error}"));
+            return Prepared {
+                saved_before,
+                protected_now: false,
+            };
+        }
+        let set = if protect {
+            ground::set_immutable(&ground.path, true)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = &set {
+            // Host filesystems without the flag are many; the mount is as good without it.
+            log::info!("cannot make '{}' immutable: {error}", ground.path.display());
+        }
+        Prepared {
+            saved_before,
+            protected_now: protect && set.is_ok(),
+        }
+    }
+
+    fn take_back(&self, ground: &Ground, prepared: Prepared) {
+        let path = &ground.path;
+        if prepared.protected_now
+            && let Err(error) = ground::set_immutable(path, false)
+        {
+            log::warn!(
+                "cannot clear the immutable flag of '{}': {error}",
+                path.display()
+            );
+        }
+        let mut saved = self.saved.lock();
+        let restored = match prepared.saved_before {
+            Some(line) => saved.add(line),
+            None => saved.remove(path),
+        };
+        if let Err(error) = restored {
+            log::warn!("{error}");
+        }
+    }
+
+    /// What was mounted when the pool was last in use.
+    pub(crate) fn wanted(&self) -> ServiceResult<Vec<MountVolume>> {
+        let lines = self.saved.lock().all()?;
+        // A default place is asked for as such: it is made again if it is missing.
+        let request = |line: SavedMount| MountVolume {
+            path: (line.path != self.default_path(&line.source)).then_some(line.path),
+            source: line.source,
+            flags: line.flags,
+        };
+        Ok(lines.into_iter().map(request).collect())
+    }
+}
+
+fn check_same_place(session: &Session, place: &Place, request: &MountVolume) -> ServiceResult<()> {
+    let is_snapshot = session.source.snapshot.is_some();
+    if is_snapshot || place.flags.read_only == request.flags.read_only {
+        return Ok(());
+    }
+    let how = if place.flags.read_only {
+        "read-only"
+    } else {
+        "read-write"
+    };
+    let at = place.path.display();
+    let message = format!(
+        "volume '{}' is already mounted {how} at '{at}'",
+        session.source
+    );
+    Err(ServiceError::new(Kind::Busy, message).hint(format!("unmount it first: volfs umount {at}")))
+}

@@ -1,0 +1,66 @@
+//! The daemon's own state, its end, and the check of everything.
+
+use super::{Service, VERSION};
+use crate::base::progress::Progress;
+use crate::daemon::mounts::{holders_of, in_use};
+use crate::daemon::{Checked, ServiceResult, StatusReport, StopDaemon};
+
+impl Service {
+    /// How the daemon and its pool are.
+    pub fn status(&self) -> StatusReport {
+        let pool = self.pool.status();
+        StatusReport {
+            pid: std::process::id(),
+            version: VERSION.to_owned(),
+            pool: pool.path,
+            pool_id: pool.id.to_string(),
+            format_version: pool.format_version,
+            started_at: self.started.to_string(),
+            stays: self.sessions().stays(),
+            mounts: self.mounted(),
+            dirty_bytes: pool.dirty_bytes,
+            journal_bytes: pool.journal_bytes,
+            journal_capacity: pool.journal_capacity,
+            segment_bytes: pool.segment_bytes,
+            segments: pool.segments,
+            free_bytes: pool.free_bytes,
+            dedup_hits: pool.dedup_hits,
+            checkpoints: pool.checkpoints,
+        }
+    }
+
+    /// From now on the daemon stays without mounts.
+    pub fn keep(&self) -> ServiceResult<()> {
+        self.sessions().stay()
+    }
+
+    /// Asks the daemon to end. Refused while somebody holds files open; `force` lets it flush
+    /// them and detach.
+    pub fn stop(&self, request: &StopDaemon) -> ServiceResult<()> {
+        if !request.force {
+            let _held = self.mounts.hold();
+            for session in self.sessions().all() {
+                let users = holders_of(&session);
+                if !users.is_empty() {
+                    return Err(in_use(&session.source, &users)
+                        .hint("--force flushes open files and detaches them"));
+                }
+            }
+        }
+        self.sessions().stop();
+        Ok(())
+    }
+
+    /// Walks everything and verifies it.
+    pub fn check(&self, progress: &dyn Progress) -> ServiceResult<Checked> {
+        let report = self.pool.check(progress)?;
+        Ok(Checked {
+            volumes: report.volumes,
+            snapshots: report.snapshots,
+            entries: report.entries,
+            blocks: report.blocks,
+            bytes: report.bytes,
+            violations: report.violations,
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Snapshots: create, list, inspect, remove.
+
+use super::volumes::users_of;
+use super::{DRIVER, Service};
+use crate::base::{SnapshotName, Timestamp, VolumeName};
+use crate::daemon::mounts::in_use;
+use crate::daemon::{
+    CreateSnapshots, Kind, RemoveSnapshot, ServiceError, ServiceResult, SnapshotDetails,
+    SnapshotsCreated, Source, UnmountTarget,
+};
+use crate::pool::{PoolError, SnapshotInfo};
+
+/// How often a name made of the time is made again because it is taken.
+const AUTO_NAME_TRIES: u32 = 1000;
+
+const NANOS_PER_MICRO: u32 = 1000;
+const NANOS_PER_SEC: u32 = 1_000_000_000;
+
+/// So many microseconds later, the resolution of names; at most a second.
+fn after(time: Timestamp, micros: u32) -> Timestamp {
+    let nanos = time.nanos + micros * NANOS_PER_MICRO;
+    Timestamp {
+        secs: time.secs + i64::from(nanos / NANOS_PER_SEC),
+        nanos: nanos % NANOS_PER_SEC,
+    }
+}
+
+impl Service {
+    /// One cut through all volumes of the request; all snapshots or none. Files open for writing
+    /// are flushed before it.
+    pub fn create_snapshots(&self, request: &CreateSnapshots) -> ServiceResult<SnapshotsCreated> {
+        if request.of.is_empty() {
+            return Err(ServiceError::new(
+                Kind::Usage,
+                "a snapshot of no volume makes no sense",
+            ));
+        }
+        for source in &request.of {
+            self.pool.volume_info(&source.volume)?;
+        }
+        let volumes: Vec<&VolumeName> = request.of.iter().map(|source| &source.volume).collect();
+        let warnings = self.flush(&volumes, request.flush_ms);
+        let snapshots = self.cut(&request.of)?;
+        let snapshots = snapshots
+            .into_iter()
+            .map(|info| self.snapshot_details(info))
+            .collect();
+        Ok(SnapshotsCreated {
+            snapshots,
+            warnings,
+        })
+    }
+
+    fn cut(&self, of: &[Source]) -> ServiceResult<Vec<SnapshotInfo>> {
+        let timed = of.iter().any(|source| source.snapshot.is_none());
+        let now = self.clock.now();
+        let mut later = 0;
+        loop {
+            let time: SnapshotName = after(now, later).sortable().parse()?;
+            let name = |source: &Source| source.snapshot.clone().unwrap_or_else(|| time.clone());
+            let named: Vec<_> = of
+                .iter()
+                .map(|source| (source.volume.clone(), name(source)))
+                .collect();
+            match self.pool.create_snapshots(&named) {
+                // Several commands within a microsecond: the next name is one later.
+                Err(PoolError::Exists { .. }) if timed && later < AUTO_NAME_TRIES => later += 1,
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// All snapshots, or those of one volume, by volume and time.
+    pub fn snapshots(&self, of: Option<&VolumeName>) -> ServiceResult<Vec<SnapshotDetails>> {
+        let snapshots = self.pool.snapshots(of)?;
+        Ok(snapshots
+            .into_iter()
+            .map(|info| self.snapshot_details(info))
+            .collect())
+    }
+
+    /// One snapshot.
+    pub fn snapshot(
+        &self,
+        volume: &VolumeName,
+        name: &SnapshotName,
+    ) -> ServiceResult<SnapshotDetails> {
+        let snapshots = self.pool.snapshots(Some(volume))?;
+        let found = snapshots.into_iter().find(|info| info.name == *name);
+        let missing = || PoolError::NoSnapshot {
+            volume: volume.to_string(),
+            name: name.to_string(),
+        };
+        Ok(self.snapshot_details(found.ok_or_else(missing)?))
+    }
+
+    /// Removes a snapshot; clones of it stay. Refused while it is mounted; `force` unmounts.
+    pub fn remove_snapshot(&self, request: &RemoveSnapshot) -> ServiceResult<()> {
+        self.snapshot(&request.volume, &request.snapshot)?;
+        let source = Source {
+            volume: request.volume.clone(),
+            snapshot: Some(request.snapshot.clone()),
+        };
+        if let Some(session) = self.sessions().find(&source) {
+            if !request.force {
+                let users = users_of(&session);
+                return Err(in_use(&source, &users).hint("--force unmounts it first"));
+            }
+            drop(session);
+            self.mounts
+                .unmount(&UnmountTarget::Source(source.clone()), false)?;
+        }
+        self.pool
+            .remove_snapshot(&request.volume, &request.snapshot)?;
+        self.mounts.forget_source(&source);
+        Ok(())
+    }
+
+    fn snapshot_details(&self, info: SnapshotInfo) -> SnapshotDetails {
+        let source = Source {
+            volume: info.volume.clone(),
+            snapshot: Some(info.name.clone()),
+        };
+        let (mountpoint, mountpoints) = self.mountpoints(&source);
+        SnapshotDetails {
+            name: source.to_string(),
+            volume: info.volume.to_string(),
+            snapshot: info.name.to_string(),
+            driver: DRIVER.to_owned(),
+            created_at: info.created.to_string(),
+            size: info.size_bytes,
+            cut: info.lsn.0,
+            automatic: info.automatic,
+            mountpoint,
+            mounted: !mountpoints.is_empty(),
+            mountpoints,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The next free name is a microsecond later, over the end of a second too.
+    #[test]
+    fn names_advance_by_microseconds() {
+        let name = |micros| {
+            let time = Timestamp {
+                secs: 0,
+                nanos: 999_999_000,
+            };
+            after(time, micros).sortable()
+        };
+        assert_eq!(name(0), "19700101T000000.999999Z");
+        assert_eq!(name(1), "19700101T000001.000000Z");
+        assert_eq!(name(1000), "19700101T000001.000999Z");
+    }
+}

@@ -1,0 +1,532 @@
+//! Requests and answers of the use cases: plain data, the same for the control API, for commands
+//! that work without a daemon, and (volumes, snapshots, status) for the JSON that users see.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{SnapshotName, VolumeName};
+
+/// Names travel as text and are parsed once, on arrival.
+mod text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(name: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(name)
+    }
+
+    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+
+    pub(super) mod option {
+        use super::*;
+
+        pub(in super::super) fn serialize<T: Display, S: Serializer>(
+            name: &Option<T>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            match name {
+                Some(name) => to.collect_str(name),
+                None => to.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+        where
+            T: FromStr<Err: Display>,
+            D: Deserializer<'de>,
+        {
+            let name = Option::<String>::deserialize(from)?;
+            name.map(|name| name.parse().map_err(D::Error::custom))
+                .transpose()
+        }
+    }
+}
+
+/// A volume or one of its snapshots: what can be mounted. Prints as `pgdata` or `pgdata@before`,
+/// which is also the source in /proc/mounts.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Source {
+    /// The volume.
+    #[serde(with = "text")]
+    pub volume: VolumeName,
+    /// The snapshot; none is the live volume.
+    #[serde(with = "text::option", default)]
+    pub snapshot: Option<SnapshotName>,
+}
+
+impl Source {
+    /// The live volume.
+    pub fn live(volume: VolumeName) -> Source {
+        Source {
+            volume,
+            snapshot: None,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.snapshot {
+            Some(snapshot) => write!(f, "{}@{snapshot}", self.volume),
+            None => write!(f, "{}", self.volume),
+        }
+    }
+}
+
+/// Which volume: the request of an inspection.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct InspectVolume {
+    /// The volume.
+    #[serde(with = "text")]
+    pub volume: VolumeName,
+}
+
+/// Which snapshot: the request of an inspection.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct InspectSnapshot {
+    /// The volume.
+    #[serde(with = "text")]
+    pub volume: VolumeName,
+    /// The snapshot.
+    #[serde(with = "text")]
+    pub snapshot: SnapshotName,
+}
+
+/// All volumes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ListVolumes {}
+
+/// A new, empty volume.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CreateVolume {
+    /// Its name.
+    #[serde(with = "text")]
+    pub volume: VolumeName,
+    /// Bytes, a power of two, 4 KiB to 128 KiB; none: the pool's default.
+    pub block_size: Option<u32>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Owner of the root folder.
+    pub uid: u32,
+    /// Group of the root folder.
+    pub gid: u32,
+    /// Permission bits of the root folder.
+    pub mode: u16,
+}
+
+/// The end of a volume and its snapshots.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RemoveVolume {
+    /// The volume.
+    #[serde(with = "text")]
+    pub volume: VolumeName,
+    /// Unmount it first.
+    pub force: bool,
+}
+
+/// A volume, in the words of `docker volume inspect`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct VolumeDetails {
+    /// Its name.
+    pub name: String,
+    /// Always `volfs`.
+    pub driver: String,
+    /// Where it is mounted; while it is not, where `volfs mount NAME` would mount it.
+    pub mountpoint: PathBuf,
+    /// Whether it is mounted.
+    pub mounted: bool,
+    /// Every place where it is mounted, in the order of mounting.
+    pub mountpoints: Vec<PathBuf>,
+    /// RFC 3339.
+    pub created_at: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Options given at creation, as text.
+    pub options: BTreeMap<String, String>,
+    /// Always `local`.
+    pub scope: String,
+    /// Bytes the data takes before compression and sharing.
+    pub size: u64,
+    /// Files, folders and all other inodes.
+    pub inodes: u64,
+    /// Number of snapshots.
+    pub snapshots: u64,
+    /// `volume@snapshot` or `volume` that it was cloned from.
+    pub origin: Option<String>,
+    /// Why it takes no more changes, if so.
+    pub poisoned: Option<String>,
+}
+
+/// One cut through volumes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CreateSnapshots {
+    /// The volumes; a source without a snapshot name gets the time as its name, the same one
+    /// for all of them.
+    pub of: Vec<Source>,
+    /// How long files open for writing are flushed before the cut, in milliseconds; none: not.
+    pub flush_ms: Option<u64>,
+}
+
+/// Snapshots, and what could not be flushed into them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SnapshotsCreated {
+    /// In the order of the request.
+    pub snapshots: Vec<SnapshotDetails>,
+    /// One sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// All snapshots, or those of one volume.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ListSnapshots {
+    /// The volume.
+    #[serde(with = "text::option", default)]
+    pub volume: Option<VolumeName>,
+}
+
+/// The end of a snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RemoveSnapshot {
+    /// The volume.
+    #[serde(with = "text")]
+    pub volume: VolumeName,
+    /// The snapshot.
+    #[serde(with = "text")]
+    pub snapshot: SnapshotName,
+    /// Unmount it first.
+    pub force: bool,
+}
+
+/// A snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SnapshotDetails {
+    /// `volume@snapshot`.
+    pub name: String,
+    /// The volume.
+    pub volume: String,
+    /// The name within the volume.
+    pub snapshot: String,
+    /// Always `volfs`.
+    pub driver: String,
+    /// RFC 3339.
+    pub created_at: String,
+    /// Bytes the data takes before compression and sharing.
+    pub size: u64,
+    /// Its place in the pool's order; equal for snapshots of one cut.
+    pub cut: u64,
+    /// Made by volfs itself, before a rollback.
+    pub automatic: bool,
+    /// Where it is mounted; while it is not, where `volfs mount` would mount it.
+    pub mountpoint: PathBuf,
+    /// Whether it is mounted.
+    pub mounted: bool,
+    /// Every place where it is mounted.
+    pub mountpoints: Vec<PathBuf>,
+}
+
+/// A writable volume that starts as another one is, or was.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CloneVolume {
+    /// The volume.
+    #[serde(with = "text")]
+    pub volume: VolumeName,
+    /// The snapshot; none is the present state.
+    #[serde(with = "text::option", default)]
+    pub snapshot: Option<SnapshotName>,
+    /// Name of the new volume.
+    #[serde(with = "text")]
+    pub new: VolumeName,
+    /// As in [`CreateSnapshots`]; for a clone of the present state.
+    pub flush_ms: Option<u64>,
+}
+
+/// A clone, and what could not be flushed into it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Cloned {
+    /// The new volume.
+    pub volume: VolumeDetails,
+    /// One sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// The way back to a snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RollbackVolume {
+    /// The volume.
+    #[serde(with = "text")]
+    pub volume: VolumeName,
+    /// The snapshot.
+    #[serde(with = "text")]
+    pub snapshot: SnapshotName,
+    /// Even while somebody holds files of the volume open.
+    pub force: bool,
+    /// As in [`CreateSnapshots`]; for the state that is left and kept.
+    pub flush_ms: Option<u64>,
+}
+
+/// What a rollback did.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RolledBack {
+    /// `volume@snapshot` that keeps the state that was left.
+    pub kept: String,
+    /// One sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// How to mount.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MountFlags {
+    /// No changes through this mount point. A snapshot is always read-only.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Other users (and containers) may use it; none: yes for root, else as /etc/fuse.conf says.
+    #[serde(default)]
+    pub allow_other: Option<bool>,
+    /// Set-user-id bits count.
+    #[serde(default)]
+    pub suid: bool,
+    /// Device nodes work.
+    #[serde(default)]
+    pub dev: bool,
+    /// Every write reaches the daemon at once, instead of waiting in the kernel's page cache.
+    #[serde(default)]
+    pub write_through: bool,
+    /// On top of a folder that is not empty.
+    #[serde(default)]
+    pub over: bool,
+}
+
+/// A mount.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MountVolume {
+    /// What to mount.
+    pub source: Source,
+    /// Where, absolute; none: at the default place in the pool's folder.
+    pub path: Option<PathBuf>,
+    /// How.
+    pub flags: MountFlags,
+}
+
+/// A volume or snapshot is mounted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Mounted {
+    /// Where.
+    pub path: PathBuf,
+    /// One sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Mount again what was mounted when the pool was last in use.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MountAll {}
+
+/// What mounting again did.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AllMounted {
+    /// Everything that is mounted now, of what was asked for.
+    pub mounted: Vec<PathBuf>,
+    /// One sentence each.
+    pub warnings: Vec<String>,
+    /// What could not be mounted.
+    pub failed: Vec<super::ServiceError>,
+}
+
+/// All mounts.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ListMounts {}
+
+/// What to unmount.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnmountTarget {
+    /// One mount point, absolute.
+    Path(PathBuf),
+    /// Every mount point of a volume or snapshot.
+    Source(Source),
+}
+
+/// The end of a mount.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Unmount {
+    /// What.
+    pub target: UnmountTarget,
+    /// Flush, then detach even while files are open.
+    pub lazy: bool,
+}
+
+/// What unmounting did.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Unmounted {
+    /// The daemon ends now, since that was its last mount.
+    pub stopping: bool,
+    /// One sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// A mounted volume or snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MountReport {
+    /// `pgdata` or `pgdata@before`.
+    pub source: String,
+    /// Every place where it is mounted; none: detached, but somebody still uses it.
+    pub paths: Vec<PathBuf>,
+    /// No changes.
+    pub read_only: bool,
+}
+
+/// Verify everything.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CheckPool {}
+
+/// What a check found.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Checked {
+    /// Volumes walked.
+    pub volumes: u64,
+    /// Snapshots walked.
+    pub snapshots: u64,
+    /// Entries of trees walked.
+    pub entries: u64,
+    /// Blocks verified.
+    pub blocks: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// One line per violation.
+    pub violations: Vec<String>,
+}
+
+/// Who owns the pool: the first question of every client.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hello {}
+
+/// The daemon introduces itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Introduction {
+    /// Process id.
+    pub pid: u32,
+    /// Version of volfs.
+    pub version: String,
+    /// It is about to end.
+    pub stopping: bool,
+}
+
+/// How the daemon and its pool are.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DaemonStatus {}
+
+/// How the daemon and its pool are. Sizes in bytes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// Process id.
+    pub pid: u32,
+    /// Version of volfs.
+    pub version: String,
+    /// The pool's folder.
+    pub pool: PathBuf,
+    /// The pool's identity.
+    pub pool_id: String,
+    /// Format version of the pool.
+    pub format_version: u32,
+    /// RFC 3339.
+    pub started_at: String,
+    /// Whether it stays when the last mount goes.
+    pub stays: bool,
+    /// What is mounted.
+    pub mounts: Vec<MountReport>,
+    /// Changed bytes in memory.
+    pub dirty_bytes: u64,
+    /// Journal bytes in use.
+    pub journal_bytes: u64,
+    /// Journal bytes there are.
+    pub journal_capacity: u64,
+    /// Bytes of all segments.
+    pub segment_bytes: u64,
+    /// Number of segments.
+    pub segments: u64,
+    /// Free bytes of the filesystem that holds the pool.
+    pub free_bytes: u64,
+    /// Blocks that were stored already when they were written.
+    pub dedup_hits: u64,
+    /// Checkpoints since the start.
+    pub checkpoints: u64,
+}
+
+/// Stay when the last mount goes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct KeepDaemon {}
+
+/// End the daemon.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StopDaemon {
+    /// Even while files are open: they are flushed and detached.
+    pub force: bool,
+}
+
+/// Nothing to say.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Done {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names are checked when a request arrives, not later.
+    #[test]
+    fn bad_names_do_not_get_past_decoding() {
+        let error = serde_json::from_str::<Source>(r#"{"volume":"a/b"}"#).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("volume name 'a/b' is not valid"),
+            "{error}"
+        );
+        let source: Source = serde_json::from_str(r#"{"volume":"a"}"#).unwrap();
+        assert_eq!(source.to_string(), "a");
+        let json = r#"{"volume":"a","snapshot":"b"}"#;
+        let source: Source = serde_json::from_str(json).unwrap();
+        assert_eq!(source.to_string(), "a@b");
+        assert_eq!(serde_json::to_string(&source).unwrap(), json);
+    }
+
+    /// The JSON of a volume has the keys of `docker volume inspect`.
+    #[test]
+    fn volumes_print_like_dockers() {
+        let volume = VolumeDetails {
+            name: "db".into(),
+            driver: "volfs".into(),
+            mountpoint: "/p/mnt/db".into(),
+            mounted: false,
+            mountpoints: vec![],
+            created_at: "2026-11-22T10:15:00Z".into(),
+            labels: BTreeMap::from([("app".into(), "shop".into())]),
+            options: BTreeMap::from([("block-size".into(), "8192".into())]),
+            scope: "local".into(),
+            size: 5,
+            inodes: 1,
+            snapshots: 0,
+            origin: None,
+            poisoned: None,
+        };
+        assert_eq!(
+            serde_json::to_string(&volume).unwrap(),
+            "{\"Name\":\"db\",\"Driver\":\"volfs\",\"Mountpoint\":\"/p/mnt/db\",\"Mounted\":false,\
+             \"Mountpoints\":[],\"CreatedAt\":\"2026-11-22T10:15:00Z\",\
+             \"Labels\":{\"app\":\"shop\"},\
+             \"Options\":{\"block-size\":\"8192\"},\"Scope\":\"local\",\"Size\":5,\"Inodes\":1,\
+             \"Snapshots\":0,\"Origin\":null,\"Poisoned\":null}"
+        );
+    }
+}

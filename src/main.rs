@@ -1,0 +1,7 @@
+//! The `volfs` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    volfs::cli::main()
+}
