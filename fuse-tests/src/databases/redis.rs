@@ -1,0 +1,155 @@
+//! Redis with an append-only file that is synced before every answer.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::fixture::text;
+use crate::run::eventually;
+use crate::server::Server;
+
+/// A running server. Dropped, it is killed; its data folder stays.
+#[derive(Debug)]
+pub struct Redis {
+    server: Server,
+    socket: PathBuf,
+}
+
+impl Redis {
+    /// Starts the server on `data` and waits until it answers; socket and log go to `folder`.
+    #[track_caller]
+    pub fn start(data: &Path, folder: &Path) -> Redis {
+        let socket = folder.join("redis.sock");
+        let arguments = [
+            "--port",
+            "0",
+            "--unixsocket",
+            text(&socket),
+            "--dir",
+            text(data),
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--save",
+            "",
+        ];
+        let program = Path::new("/usr/bin/redis-server");
+        let server = Server::start(None, program, &arguments, folder.join("redis.log"));
+        let mut redis = Redis { server, socket };
+        eventually("Redis answers", Duration::from_secs(30), || {
+            assert!(
+                redis.server.is_running(),
+                "Redis ended:\n{}",
+                redis.server.log()
+            );
+            redis
+                .connect()
+                .and_then(|mut client| client.ask("PING"))
+                .is_ok_and(|a| a == "+PONG")
+        });
+        redis
+    }
+
+    /// A connection of its own.
+    pub fn connect(&self) -> io::Result<Client> {
+        let stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        Ok(Client {
+            stream: BufReader::new(stream),
+        })
+    }
+
+    /// Stops the server without ceremony, and waits.
+    #[track_caller]
+    pub fn kill(self) {
+        self.server.stop(Signal::KILL);
+    }
+}
+
+/// A connection that speaks the inline form of Redis' protocol.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    /// Sends one command and returns the answer: of a bulk string the string, else the line.
+    pub fn ask(&mut self, command: &str) -> io::Result<String> {
+        self.stream
+            .get_mut()
+            .write_all(format!("{command}\r\n").as_bytes())?;
+        let line = self.line()?;
+        if line.starts_with('$') && line != "$-1" {
+            self.line()
+        } else {
+            Ok(line)
+        }
+    }
+
+    /// Sets the keys `k1`, `k2`, … until an error, and returns the last that was acknowledged.
+    pub fn set_until_error(&mut self, mut on_each: impl FnMut(u64)) -> u64 {
+        let mut acknowledged = 0;
+        while matches!(self.ask(&set(acknowledged + 1)), Ok(answer) if answer == "+OK") {
+            acknowledged += 1;
+            on_each(acknowledged);
+        }
+        acknowledged
+    }
+
+    /// Fails the test unless every key up to `last` has its value.
+    #[track_caller]
+    pub fn check(&mut self, last: u64) {
+        for number in 1..=last {
+            let answer = self.ask(&format!("GET k{number}")).expect("Redis answers");
+            assert_eq!(
+                answer,
+                format!("value-{number}"),
+                "acknowledged were {last}"
+            );
+        }
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+fn set(number: u64) -> String {
+    format!("SET k{number} value-{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On the host's filesystem every acknowledged key survives SIGKILL of the server, and the
+    /// check notices a key that is gone.
+    #[test]
+    fn acknowledged_keys_survive_and_a_gap_is_noticed() {
+        let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+        let redis = Redis::start(folder.path(), folder.path());
+        let mut client = redis.connect().unwrap();
+        let mut server = Some(redis);
+        let acknowledged = client.set_until_error(|number| {
+            if number == 200 {
+                server.take().unwrap().kill();
+            }
+        });
+        assert!(acknowledged >= 200);
+
+        let redis = Redis::start(folder.path(), folder.path());
+        let mut client = redis.connect().unwrap();
+        client.check(acknowledged);
+        assert_eq!(client.ask("DEL k17").unwrap(), ":1");
+        let check = std::panic::AssertUnwindSafe(|| client.check(acknowledged));
+        assert!(std::panic::catch_unwind(check).is_err());
+    }
+}

@@ -1,0 +1,165 @@
+//! SQLite through its command line program.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::run::{exits_within, pid_of, run};
+
+/// Wait for other users of the file instead of failing.
+const WAIT: &str = ".timeout 20000";
+
+/// How SQLite keeps a transaction atomic.
+#[derive(Debug, Clone, Copy)]
+pub enum Journal {
+    /// A write-ahead log with a shared-memory index.
+    Wal,
+    /// A rollback journal, deleted at each commit.
+    Delete,
+}
+
+impl Journal {
+    /// The name that `PRAGMA journal_mode` knows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Journal::Wal => "wal",
+            Journal::Delete => "delete",
+        }
+    }
+}
+
+/// The result of some statements on a database file.
+#[track_caller]
+pub fn query(database: &Path, sql: &str) -> String {
+    run(Command::new("sqlite3")
+        .args(["-bail", "-cmd", WAIT])
+        .arg(database)
+        .arg(sql))
+    .ok()
+}
+
+/// Makes a database with an empty, indexed table.
+#[track_caller]
+pub fn create(database: &Path, journal: Journal) {
+    let mode = journal.name();
+    let sql = format!(
+        "pragma journal_mode={mode}; create table t(n integer primary key, text text, size int); \
+         create index t_text on t(text);"
+    );
+    assert_eq!(query(database, &sql), mode);
+}
+
+/// Fails the test unless the file is sound and holds the rows 1 to n for some n; returns n.
+#[track_caller]
+pub fn check(database: &Path) -> u64 {
+    assert_eq!(query(database, "pragma integrity_check"), "ok");
+    let rows = query(
+        database,
+        "select count(*), coalesce(max(n), 0), total(size = length(text)) from t",
+    );
+    let rows: Vec<f64> = rows
+        .split('|')
+        .map(|number| number.parse().expect("a number"))
+        .collect();
+    assert!(
+        rows.iter().all(|number| *number == rows[0]),
+        "rows are missing or damaged: {rows:?}"
+    );
+    rows[0] as u64
+}
+
+/// A program that inserts one row a transaction. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Inserts {
+    child: Child,
+    output: Option<thread::JoinHandle<String>>,
+}
+
+impl Inserts {
+    /// Inserts rows from `first` on, each durable before the next.
+    pub fn start(database: &Path, first: u64) -> Inserts {
+        let mut child = Command::new("sqlite3")
+            .args(["-bail", "-cmd", WAIT, "-cmd", "pragma synchronous=full"])
+            .arg(database)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sqlite3 is installed");
+        let mut input = child.stdin.take().expect("stdin is a pipe");
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        thread::spawn(move || {
+            // Ends when the program does: the pipe breaks.
+            (first..).try_for_each(|n| {
+                let text = "x".repeat(n as usize % 3000);
+                writeln!(
+                    input,
+                    "insert into t values({n},'{n}{text}',length('{n}{text}'));"
+                )
+                .and_then(|()| writeln!(input, "select {n};"))
+            })
+        });
+        let output = thread::spawn(move || std::io::read_to_string(stdout).unwrap_or_default());
+        Inserts {
+            child,
+            output: Some(output),
+        }
+    }
+
+    /// Waits for the program to fail and returns the last row whose commit was acknowledged.
+    #[track_caller]
+    pub fn finish(mut self) -> u64 {
+        let ended = exits_within(pid_of(&self.child), Duration::from_secs(30));
+        assert!(ended, "sqlite3 hangs");
+        let _ = self.child.wait();
+        let output = self.output.take().expect("finished only once");
+        let output = output.join().expect("the reader does not panic");
+        output
+            .lines()
+            .last()
+            .and_then(|line| line.parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// Kills the program and returns what [`Inserts::finish`] does.
+    #[track_caller]
+    pub fn kill(mut self) -> u64 {
+        let _ = self.child.kill();
+        self.finish()
+    }
+}
+
+impl Drop for Inserts {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::eventually;
+
+    /// On the host's filesystem rows arrive in both modes and the check counts them, and it
+    /// notices a row that is missing.
+    #[test]
+    fn check_counts_rows_and_notices_a_gap() {
+        for journal in [Journal::Wal, Journal::Delete] {
+            let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+            let database = folder.path().join("db");
+            create(&database, journal);
+            let inserts = Inserts::start(&database, 1);
+            let rows = || query(&database, "select count(*) from t");
+            eventually("rows arrive", Duration::from_secs(20), || {
+                rows().parse::<u64>().unwrap() > 20
+            });
+            let acknowledged = inserts.kill();
+            assert!(check(&database) >= acknowledged);
+
+            query(&database, "delete from t where n = 7");
+            assert!(std::panic::catch_unwind(|| check(&database)).is_err());
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What a program was told is safe, and the check that it is still there.
+//!
+//! Writers fill files with pages that name themselves: file, page number and a sequence number
+//! that only rises. When a write has been acknowledged in the way that the writer is about, it
+//! makes a promise. After a crash every promised page must hold its sequence number or a later
+//! one, and no page may hold anything but a whole page of its own place.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Bytes of a page: what the kernel writes back as one.
+pub const PAGE_BYTES: usize = 4096;
+/// File hash, page number and sequence number at the front, a checksum at the end.
+const HEADER_BYTES: usize = 24;
+const CHECKSUM_AT: usize = PAGE_BYTES - 8;
+
+/// A page in memory as O_DIRECT wants it.
+#[derive(Clone, Copy)]
+#[repr(C, align(4096))]
+pub struct Page(pub [u8; PAGE_BYTES]);
+
+impl Page {
+    /// The page `number` of `file` as the write with this sequence number leaves it.
+    pub fn new(file: &str, number: u64, sequence: u64) -> Page {
+        let mut bytes = [0; PAGE_BYTES];
+        bytes[..8].copy_from_slice(&xxh3_64(file.as_bytes()).to_le_bytes());
+        bytes[8..16].copy_from_slice(&number.to_le_bytes());
+        bytes[16..24].copy_from_slice(&sequence.to_le_bytes());
+        let mut state = xxh3_64(&bytes[..HEADER_BYTES]) | 1;
+        // Half of it random and half text-like, so that compression is neither idle nor certain.
+        for word in bytes[HEADER_BYTES..CHECKSUM_AT / 2].chunks_exact_mut(8) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            word.copy_from_slice(&state.to_le_bytes());
+        }
+        let checksum = xxh3_64(&bytes[..CHECKSUM_AT]);
+        bytes[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
+        Page(bytes)
+    }
+
+    /// The sequence number of a whole page in its own place; 0 for a page never written.
+    pub fn sequence_of(bytes: &[u8], file: &str, number: u64) -> Result<u64, String> {
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(0);
+        }
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+        if bytes.len() != PAGE_BYTES || word(CHECKSUM_AT) != xxh3_64(&bytes[..CHECKSUM_AT]) {
+            return Err(format!("page {number} of {file} is torn or damaged"));
+        }
+        if word(0) != xxh3_64(file.as_bytes()) || word(8) != number {
+            return Err(format!(
+                "page {number} of {file} holds a page of another place"
+            ));
+        }
+        Ok(word(16))
+    }
+}
+
+/// By file name and page number, the sequence number that must be there at least.
+#[derive(Debug, Default, Clone)]
+pub struct Promises {
+    files: BTreeMap<String, BTreeMap<u64, u64>>,
+}
+
+impl Promises {
+    /// Adds a line `FILE PAGE SEQUENCE`, as writers print it.
+    pub fn add_line(&mut self, line: &str) -> Option<()> {
+        let mut fields = line.split(' ');
+        let (file, page, sequence) = (fields.next()?, fields.next()?, fields.next()?);
+        let (page, sequence) = (page.parse().ok()?, sequence.parse().ok()?);
+        self.files
+            .entry(file.to_owned())
+            .or_default()
+            .insert(page, sequence);
+        Some(())
+    }
+
+    /// Number of pages promised.
+    pub fn len(&self) -> usize {
+        self.files.values().map(BTreeMap::len).sum()
+    }
+
+    /// Whether nothing was promised.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Takes over the promises of another writer, which has other files.
+    pub fn extend(&mut self, other: Promises) {
+        self.files.extend(other.files);
+    }
+
+    /// Checks every page of every file that was promised something; the error says the first
+    /// promise that was broken.
+    pub fn check(&self, folder: &Path) -> Result<(), String> {
+        self.files
+            .iter()
+            .try_for_each(|(name, pages)| check_file(folder, name, pages))
+    }
+}
+
+fn check_file(folder: &Path, name: &str, promised: &BTreeMap<u64, u64>) -> Result<(), String> {
+    let mut file = fs::File::open(folder.join(name)).map_err(|error| format!("{name}: {error}"))?;
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)
+        .map_err(|error| format!("{name}: {error}"))?;
+    let mut found = BTreeMap::new();
+    for (number, bytes) in (0..).zip(content.chunks(PAGE_BYTES)) {
+        found.insert(number, Page::sequence_of(bytes, name, number)?);
+    }
+    for (number, sequence) in promised {
+        let is = found.get(number).copied().unwrap_or(0);
+        if is < *sequence {
+            return Err(format!(
+                "page {number} of {name} holds write {is}, but write {sequence} was acknowledged"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn promise(lines: &[&str]) -> Promises {
+        let mut promises = Promises::default();
+        lines
+            .iter()
+            .for_each(|line| promises.add_line(line).unwrap());
+        promises
+    }
+
+    /// A kept promise passes; a lost, torn or misplaced page does not.
+    #[test]
+    fn broken_promises_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let (first, second) = (Page::new("f", 0, 7).0, Page::new("f", 1, 8).0);
+        fs::write(&path, [first, second].concat()).unwrap();
+        promise(&["f 0 7", "f 1 8"]).check(folder.path()).unwrap();
+        promise(&["f 0 6"]).check(folder.path()).unwrap();
+
+        let lost = promise(&["f 1 9"]).check(folder.path()).unwrap_err();
+        assert_eq!(
+            lost,
+            "page 1 of f holds write 8, but write 9 was acknowledged"
+        );
+        assert!(
+            promise(&["f 2 1"]).check(folder.path()).is_err(),
+            "a page past the end"
+        );
+        assert!(
+            promise(&["g 0 1"]).check(folder.path()).is_err(),
+            "a missing file"
+        );
+
+        fs::write(&path, [second, first].concat()).unwrap();
+        let moved = promise(&["f 0 1"]).check(folder.path()).unwrap_err();
+        assert_eq!(moved, "page 0 of f holds a page of another place");
+        let torn = [&first[..2048], &second[2048..]].concat();
+        fs::write(&path, torn).unwrap();
+        let torn = promise(&["f 0 1"]).check(folder.path()).unwrap_err();
+        assert_eq!(torn, "page 0 of f is torn or damaged");
+    }
+}

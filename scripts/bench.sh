@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# volfs beside the filesystem that its pool lies on, in the same minutes: fio, pgbench, the time
+# that snapshots and clones take, and the daemon's memory. Each pair of runs is interleaved.
+# Usage: scripts/bench.sh [--quick] [FOLDER]   (default FOLDER: a temporary one; needs 8 GiB)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+rounds=3 seconds=10 file_mib=1024 scale=30 bench_seconds=30
+if [ "${1:-}" = --quick ]; then
+    rounds=1 seconds=3 file_mib=256 scale=5 bench_seconds=5
+    shift
+fi
+[ "$(id -u)" = 0 ] || { echo "bench: run as root" >&2; exit 1; }
+
+scripts/setup.sh
+cargo build --quiet --release
+export VOLFS_BIN=$PWD/target/release/volfs
+
+scratch=$(mktemp -d "${1:-${TMPDIR:-/tmp}}/volfs-bench.XXXXXX")
+export VOLFS_POOL=$scratch/pool
+volume=$scratch/mnt/bench plain=$scratch/plain
+cleanup() {
+    set +e
+    stop_postgres "$volume/pg" immediate 2>/dev/null
+    stop_postgres "$plain/pg" immediate 2>/dev/null
+    remove_scratch "$scratch"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+chmod 755 "$scratch"
+mkdir -p "$volume" "$plain"
+"$VOLFS_BIN" volume create bench >/dev/null
+"$VOLFS_BIN" mount bench "$volume"
+
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+
+line() { printf '%-34s %12s %12s %8s\n' "$@"; }
+
+# Runs a measurement alternately on both and prints the medians and their ratio.
+# $1: name  $2: unit  $3...: command that takes a folder as last argument and prints a number
+compare() {
+    local name=$1 unit=$2 round ours theirs
+    shift 2
+    : >"$scratch/ours"
+    : >"$scratch/theirs"
+    for ((round = 0; round < rounds; round++)); do
+        "$@" "$volume" >>"$scratch/ours"
+        "$@" "$plain" >>"$scratch/theirs"
+    done
+    ours=$(median <"$scratch/ours") theirs=$(median <"$scratch/theirs")
+    line "$name, $unit" "$ours" "$theirs" "$(awk "BEGIN { printf \"%.2f\", $ours / $theirs }")"
+}
+
+# One fio job; prints field $1 of fio's terse output. 7, 8: read KiB/s and IOPS; 48, 49: write.
+fio_field() {
+    local field=$1 folder=${!#}
+    set -- "${@:2:$#-2}"
+    sync -f "$plain"
+    echo 3 >/proc/sys/vm/drop_caches
+    fio --name=bench --directory="$folder" --ioengine=psync --refill_buffers --size="${file_mib}m" \
+        --minimal "$@" | cut -d ';' -f "$field"
+}
+
+fio_mib() { fio_field "$@" | awk '{ printf "%.0f\n", $1 / 1024 }'; }
+
+# Appends start with an empty file each time.
+fio_append() {
+    rm -f "${!#}"/append
+    fio_field 49 --rw=write --bs=8k --fdatasync=1 --fallocate=none --filename=append \
+        --runtime="$seconds" "${!#}"
+}
+
+socket_of() { echo "$scratch/socket-$(basename "$1")"; }
+
+prepare_postgres() {
+    install -d -o postgres -g postgres -m 0700 "$1/pg"
+    as_postgres "$PG/initdb" -D "$1/pg" --auth=trust >/dev/null
+    start_postgres "$1/pg" "$(socket_of "$1")"
+    as_postgres "$PG/pgbench" -h "$(socket_of "$1")" -i -q -s "$scale" postgres >/dev/null 2>&1
+}
+
+pgbench_tps() {
+    sql "$(socket_of "$1")" checkpoint
+    as_postgres "$PG/pgbench" -h "$(socket_of "$1")" -n -c 8 -j 2 -T "$bench_seconds" postgres \
+        2>/dev/null | awk '/^tps/ { printf "%.0f\n", $3 }'
+}
+
+# Milliseconds of a command, the median of ten. $1: command with %d for a number
+latency() {
+    local number start
+    for number in 1 2 3 4 5 6 7 8 9 10; do
+        start=${EPOCHREALTIME/./}
+        # shellcheck disable=SC2059 # the argument is the format
+        "$VOLFS_BIN" $(printf "$1" "$number") >/dev/null
+        echo $(((${EPOCHREALTIME/./} - start) / 100))
+    done | median | awk '{ printf "%.1f\n", $1 / 10 }'
+}
+
+memory_mib() {
+    awk -v key="$1:" '$1 == key { printf "%.0f\n", $2 / 1024 }' "/proc/$(daemon_pid "$VOLFS_POOL")/status"
+}
+
+echo "$(nproc) cores, $(df --output=fstype "$scratch" | tail -n 1) below, $(uname -r)," \
+    "medians of $rounds, load before: $(cut -d ' ' -f 1 /proc/loadavg)"
+line "" volfs below ratio
+timed=(--time_based --runtime="$seconds")
+compare "1 MiB sequential write" MiB/s fio_mib 48 --rw=write --bs=1m --end_fsync=1 --filename=seq
+compare "1 MiB sequential read" MiB/s fio_mib 7 --rw=read --bs=1m --filename=seq
+compare "8 KiB random read" IOPS fio_field 8 --rw=randread --bs=8k --filename=seq "${timed[@]}"
+compare "8 KiB random write, fsync each" IOPS \
+    fio_field 49 --rw=randwrite --bs=8k --fsync=1 --filename=seq "${timed[@]}"
+compare "8 KiB append, fdatasync each" IOPS fio_append
+rm -f "$volume"/{seq,append} "$plain"/{seq,append}
+
+prepare_postgres "$volume"
+prepare_postgres "$plain"
+compare "pgbench TPC-B, scale $scale, 8 clients" tps pgbench_tps
+
+echo
+line "milliseconds" idle "pgbench" ""
+snapshot_idle=$(latency "snapshot create bench@idle-%d")
+clone_idle=$(latency "clone bench@idle-1 idle-clone-%d")
+pgbench_tps "$volume" >"$scratch/tps" &
+load=$!
+sleep 2
+snapshot_busy=$(latency "snapshot create bench@busy-%d")
+clone_busy=$(latency "clone bench@busy-1 busy-clone-%d")
+line "snapshot of the live volume" "$snapshot_idle" "$snapshot_busy" ""
+line "clone of a snapshot" "$clone_idle" "$clone_busy" ""
+wait "$load"
+echo
+echo "daemon memory: $(memory_mib VmRSS) MiB resident, $(memory_mib VmHWM) MiB at most"

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Installs what the tests, the demo and the benchmarks need on Debian 12, and only what is missing.
+# Usage: scripts/setup.sh [build|databases|all]    (default: all; quiet when nothing is missing)
+set -euo pipefail
+
+# A package is missing when its file is: that also accepts programs installed another way.
+needs_build=(
+    "gcc /usr/bin/gcc" "libc6-dev /usr/include/stdlib.h" "make /usr/bin/make" "git git"
+)
+needs_databases=(
+    "postgresql-15 /usr/lib/postgresql/15/bin/pg_amcheck" "sqlite3 sqlite3"
+    "redis-server redis-server" "redis-tools redis-cli" "fio fio" "fuse3 fusermount3"
+    "docker.io /usr/sbin/dockerd"
+)
+
+missing_packages() {
+    local need package file
+    for need in "$@"; do
+        package=${need%% *} file=${need#* }
+        case $file in
+        /*) [ -e "$file" ] ;;
+        *) command -v "$file" >/dev/null ;;
+        esac || echo "$package"
+    done
+}
+
+# Packages start their services when they are installed; the tests start their own instead.
+forbid_service_starts() {
+    local policy=/usr/sbin/policy-rc.d
+    [ ! -e $policy ] || return 0
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod 755 $policy
+}
+
+# Debian creates a cluster with the first Postgres package unless it is told not to.
+forbid_default_cluster() {
+    case " $* " in *" postgresql-15 "*) ;; *) return 0 ;; esac
+    [ ! -e /etc/postgresql-common/createcluster.conf ] || return 0
+    apt_install postgresql-common
+    sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' \
+        /etc/postgresql-common/createcluster.conf
+}
+
+apt_install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" \
+        -o Dpkg::Use-Pty=0 >/dev/null
+}
+
+install_packages() {
+    local packages
+    mapfile -t packages < <(missing_packages "$@")
+    [ ${#packages[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" != 0 ]; then
+        echo "setup: missing packages: ${packages[*]} (run scripts/setup.sh as root)" >&2
+        exit 1
+    fi
+    echo "setup: installing ${packages[*]}" >&2
+    apt-get update -qq
+    forbid_service_starts
+    forbid_default_cluster "${packages[@]}"
+    apt_install "${packages[@]}"
+}
+
+check_rust() {
+    if ! command -v cargo >/dev/null; then
+        echo "setup: cargo is missing; install Rust from https://rustup.rs" >&2
+        exit 1
+    fi
+    cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+    cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+}
+
+check_fuse() {
+    [ -e /dev/fuse ] || modprobe fuse 2>/dev/null || true
+    if [ ! -e /dev/fuse ]; then
+        echo "setup: /dev/fuse is missing; this kernel or container has no FUSE" >&2
+        exit 1
+    fi
+}
+
+case ${1:-all} in
+build)
+    install_packages "${needs_build[@]}"
+    check_rust
+    ;;
+databases) install_packages "${needs_databases[@]}" && check_fuse ;;
+all)
+    install_packages "${needs_build[@]}" "${needs_databases[@]}"
+    check_rust
+    check_fuse
+    ;;
+*)
+    echo "usage: scripts/setup.sh [build|databases|all]" >&2
+    exit 2
+    ;;
+esac
