@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-rounds=3 seconds=10 file_mib=1024 scale=30 bench_seconds=30
+rounds=3 seconds=5 file_mib=1024 scale=30 bench_seconds=20
 if [ "${1:-}" = --quick ]; then
     rounds=1 seconds=3 file_mib=256 scale=5 bench_seconds=5
     shift

@@ -71,7 +71,7 @@ say "A volume is a filesystem of its own. It is mounted where the database keeps
 run volfs volume create pgdata --owner "$(id -u postgres):$(id -g postgres)" --mode 0700 \
     --label app=shop
 run volfs mount pgdata "$data"
-grep fuse.volfs /proc/mounts
+grep " $data " /proc/mounts
 run quiet as_postgres "$PG/initdb" -D "$data" --auth=trust --data-checksums
 start_postgres "$data" "$scratch/socket"
 good "Postgres $(sql "$scratch/socket" 'show server_version') runs on it"
@@ -80,7 +80,8 @@ chapter "2. Data worth keeping"
 run quiet as_postgres "$PG/pgbench" -h "$scratch/socket" -i -q -s 10 postgres
 accounts=$(sql "$scratch/socket" 'select count(*) from pgbench_accounts')
 say "The shop has $accounts accounts, and customers keep buying:"
-as_postgres "$PG/pgbench" -n -h "$scratch/socket" -c 4 -T 600 postgres >"$scratch/pgbench.log" 2>&1 &
+"${postgres_user[@]}" "$PG/pgbench" -n -h "$scratch/socket" -c 4 -T 600 postgres \
+    >"$scratch/pgbench.log" 2>&1 &
 load=$!
 sleep 4
 
@@ -105,6 +106,8 @@ bad "$left of $accounts accounts are left, their balances are 0, the history is 
 chapter "5. The way back"
 stop_postgres "$data"
 run volfs rollback pgdata@before-migration
+# It names the server that was running when the snapshot was taken.
+rm -f "$data/postmaster.pid"
 start_postgres "$data" "$scratch/socket"
 expect "accounts" "$(sql "$scratch/socket" 'select count(*) from pgbench_accounts')" "$accounts"
 sales=$(sql "$scratch/socket" 'select count(*) from pgbench_history')
@@ -123,7 +126,6 @@ run volfs snapshot ls pgdata
 chapter "6. A second Postgres, beside the first, to rehearse the migration"
 run volfs clone pgdata@before-migration pgtest
 run volfs mount pgtest "$clone"
-# It names the server that was running when the snapshot was taken, which still does.
 rm -f "$clone/postmaster.pid"
 start_postgres "$clone" "$scratch/socket-clone"
 sql "$scratch/socket-clone" "$migration"
@@ -134,10 +136,13 @@ expect "accounts in the original" \
 
 chapter "7. What it costs in space"
 run volfs volume ls
-say "logical: $(du -shc --apparent-size "$data" "$clone" 2>/dev/null | awk 'END { print $1 }')" \
-    "in two volumes, with two snapshots beside them"
-say "on disk: $(du -sh "$VOLFS_POOL/segments" | cut -f1) of blocks," \
-    "and a journal of $(du -sh "$VOLFS_POOL/journal" | cut -f1) that never grows"
+logical=$({
+    volfs volume ls --format json
+    volfs snapshot ls --format json
+} | awk -F '[:,]' '/"Size"/ { sum += $2 } END { printf "%.0f MiB", sum / 1048576 }')
+say "Two volumes and two snapshots hold $logical of files."
+say "On disk they take $(du -sm "$VOLFS_POOL/segments" | cut -f1) MiB of blocks, beside a journal of" \
+    "$(du -sm "$VOLFS_POOL/journal" | cut -f1) MiB that is used over and over."
 
 stop_postgres "$clone"
 stop_postgres "$data"

@@ -36,9 +36,10 @@ remove_scratch() {
     rm -rf "$1"
 }
 
-as_postgres() {
-    setpriv --reuid postgres --regid postgres --init-groups -- "$@"
-}
+# In front of a command: run it as postgres, in the same process.
+postgres_user=(setpriv --reuid postgres --regid postgres --init-groups --)
+
+as_postgres() { "${postgres_user[@]}" "$@"; }
 
 # Starts Postgres on a data folder, with a socket folder of its own, and waits for it.
 # $1: data folder  $2: socket folder (made here)

@@ -65,6 +65,7 @@ impl Page {
 #[derive(Debug, Default, Clone)]
 pub struct Promises {
     files: BTreeMap<String, BTreeMap<u64, u64>>,
+    made: usize,
 }
 
 impl Promises {
@@ -77,22 +78,19 @@ impl Promises {
             .entry(file.to_owned())
             .or_default()
             .insert(page, sequence);
+        self.made += 1;
         Some(())
     }
 
-    /// Number of pages promised.
-    pub fn len(&self) -> usize {
-        self.files.values().map(BTreeMap::len).sum()
-    }
-
-    /// Whether nothing was promised.
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+    /// How often a page was promised, also when it was the same one again.
+    pub fn made(&self) -> usize {
+        self.made
     }
 
     /// Takes over the promises of another writer, which has other files.
     pub fn extend(&mut self, other: Promises) {
         self.files.extend(other.files);
+        self.made += other.made;
     }
 
     /// Checks every page of every file that was promised something; the error says the first

@@ -23,7 +23,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts to count. When [`GRACE`] passes too, the whole test program ends.
+    /// Starts to count. When a minute more passes, the whole test program ends.
     pub fn start(folder: PathBuf, limit: Duration) -> Watchdog {
         let (alive, over) = mpsc::channel();
         let test = thread::current().name().unwrap_or("a test").to_owned();

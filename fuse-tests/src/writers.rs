@@ -18,6 +18,8 @@ pub use modes::Mode;
 /// How long a writer may live on after its mount has died, or after it was told to stop.
 const END_LIMIT: Duration = Duration::from_secs(30);
 
+const UNPOISONED: &str = "nobody panics while holding the promises";
+
 /// Running writers. Dropped, they are killed.
 #[derive(Debug)]
 pub struct Writers {
@@ -41,17 +43,22 @@ impl Writers {
         }
     }
 
-    /// Waits until each writer has made `count` promises, so that what follows hits real load.
+    /// Waits until each writer that makes promises has made `count`, so that what follows hits
+    /// real load.
     #[track_caller]
     pub fn wait_for(&self, count: usize) {
-        for writer in &self.running {
+        for writer in self
+            .running
+            .iter()
+            .filter(|writer| writer.mode != Mode::Buffered)
+        {
             let (promises, changed) = &*writer.shared;
-            let promises = promises.lock().expect("no writer thread panicked");
-            let waited = changed
-                .wait_timeout_while(promises, END_LIMIT, |promises| promises.len() < count)
-                .expect("no writer thread panicked");
+            let promises = promises.lock().expect(UNPOISONED);
+            let too_few = |promises: &mut Promises| promises.made() < count;
+            let waited = changed.wait_timeout_while(promises, END_LIMIT, too_few);
+            let timed_out = waited.expect(UNPOISONED).1.timed_out();
             assert!(
-                !waited.1.timed_out(),
+                !timed_out,
                 "{}: no {count} promises in {END_LIMIT:?}",
                 writer.mode
             );
@@ -62,14 +69,7 @@ impl Writers {
     pub fn promised(&self) -> Promises {
         let mut all = Promises::default();
         for writer in &self.running {
-            all.extend(
-                writer
-                    .shared
-                    .0
-                    .lock()
-                    .expect("no writer thread panicked")
-                    .clone(),
-            );
+            all.extend(writer.shared.0.lock().expect(UNPOISONED).clone());
         }
         all
     }
@@ -78,6 +78,10 @@ impl Writers {
     #[track_caller]
     pub fn finish(mut self) -> Promises {
         for writer in &mut self.running {
+            if writer.mode == Mode::Buffered {
+                // Only fills the kernel's cache, and does not notice that the mount has died.
+                let _ = writer.child.kill();
+            }
             assert!(
                 exits_within(pid_of(&writer.child), END_LIMIT),
                 "{} hangs",
@@ -113,11 +117,7 @@ impl Writer {
         let filled = Arc::clone(&shared);
         let reader = thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                filled
-                    .0
-                    .lock()
-                    .expect("no test thread panicked")
-                    .add_line(&line);
+                filled.0.lock().expect(UNPOISONED).add_line(&line);
                 filled.1.notify_all();
             }
         });

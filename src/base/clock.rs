@@ -114,11 +114,11 @@ impl Timestamp {
         )
     }
 
-    /// A name for a snapshot that sorts by time: `20261122T101500.123Z`.
+    /// A name for a snapshot that sorts by time: `20261122T101500.123456Z`.
     pub fn sortable(&self) -> String {
         let (year, month, day, hour, minute, second) = self.civil();
-        let millis = self.nanos / 1_000_000;
-        format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}.{millis:03}Z")
+        let micros = self.nanos / 1_000;
+        format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}.{micros:06}Z")
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
                 nanos: 5_000_000
             }
             .sortable(),
-            "19700101T000000.005Z"
+            "19700101T000000.005000Z"
         );
     }
 

@@ -27,6 +27,7 @@ mod mount_table;
 mod node;
 mod notify;
 mod operations;
+mod refresh;
 mod replies;
 mod session;
 mod stale;

@@ -39,6 +39,12 @@ impl Notifications {
         Ok(())
     }
 
+    /// Makes the kernel ask for a node's attributes again; its pages stay. A node that the kernel
+    /// does not know any more is no failure.
+    pub(crate) fn drop_attributes(&self, node: NodeId) -> io::Result<()> {
+        self.notifier.inval_inode(INodeNo(node.0), -1, 0)
+    }
+
     /// Makes the kernel drop a node's attributes and pages. Dirty pages are written first: this
     /// waits for WRITE requests, so that no lock may be held and readers must be running.
     pub(crate) fn drop_contents(&self, node: NodeId) -> io::Result<()> {

@@ -25,6 +25,7 @@ use super::mount_table::{Visibility, mount_table, visibility};
 use super::node::{Lookups, NodeId};
 use super::notify::Notifications;
 use super::operations::Operations;
+use super::refresh::Refresher;
 use super::{MountError, MountOptions, bdi, guard, workers};
 use crate::volume::{FsError, FsResult, Volume};
 
@@ -53,6 +54,7 @@ struct SessionState {
     /// Until the session ends: then the volume may be closed, and the connection must go.
     live: Mutex<Option<Arc<Live>>>,
     on_end: Mutex<Option<OnEnd>>,
+    refresher: Arc<Refresher>,
 }
 
 /// How far a session is.
@@ -255,10 +257,12 @@ fn start_session(
     let failed = |source| failed("start the session of", &options.path, source);
     let (lookups, opens) = (Arc::new(Lookups::new()), Arc::new(WriteOpens::new()));
     let kernel = Arc::new(OnceLock::new());
+    let refresher = Arc::new(Refresher::new());
     let operations = Operations::start(
         volume.clone(),
         lookups.clone(),
         opens.clone(),
+        refresher.clone(),
         options.readers,
     )
     .map_err(failed)?;
@@ -294,12 +298,19 @@ fn start_session(
         changed: Condvar::new(),
         live: Mutex::new(Some(Arc::new(live))),
         on_end: Mutex::new(Some(on_end)),
+        refresher,
     });
+    workers::spawn("volfs-attributes", {
+        let state = state.clone();
+        move || state.refresher.run(|node| state.forget_attributes(node))
+    })
+    .map_err(failed)?;
     // fuser starts the readers from this thread, and they inherit what it is.
     workers::spawn("volfs-session", {
         let (state, path) = (state.clone(), options.path.clone());
         move || state.run(session, volume, &path)
     })
+    .inspect_err(|_| state.refresher.end())
     .map_err(failed)?;
     Ok((state, kernel))
 }
@@ -331,6 +342,14 @@ impl SessionState {
         self.live.lock().clone()
     }
 
+    fn forget_attributes(&self, node: NodeId) {
+        if let Some(live) = self.live()
+            && let Err(error) = live.notifications.drop_attributes(node)
+        {
+            log::debug!("the kernel keeps attributes of {node:?}: {error}");
+        }
+    }
+
     fn set_phase(&self, phase: Phase) {
         *self.phase.lock() = phase;
         self.changed.notify_all();
@@ -346,6 +365,7 @@ impl SessionState {
     fn run(&self, session: Session<Adapter>, volume: Arc<Volume>, path: &Path) {
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| session.run()));
         *self.live.lock() = None;
+        self.refresher.end();
         log_end(outcome);
         take_dead_mount_away(path);
         self.set_phase(Phase::Ending);
@@ -438,6 +458,7 @@ mod tests {
             changed: Condvar::new(),
             live: Mutex::new(None),
             on_end: Mutex::new(None),
+            refresher: Arc::new(Refresher::new()),
         });
         Mount {
             options,

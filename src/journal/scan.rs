@@ -75,6 +75,7 @@ impl Journal {
             end.records += 1;
         }
         reader.look_ahead(&mut end)?;
+        reader.check_start(from, &mut end);
         Ok(end)
     }
 }
@@ -219,6 +220,19 @@ impl Reader {
         }
         let start = (offset - self.window.offset) as usize;
         Ok(&self.window.bytes[start..start + len as usize])
+    }
+
+    /// Where nothing was found, the file that the start lies in must be there all the same: the
+    /// position was on the medium before it was published.
+    fn check_start(&self, from: JournalPosition, end: &mut ScanEnd) {
+        let file = from.lsn.0 / self.file_bytes;
+        let is_held = |slot: &FoundSlot| slot.claim(self.file_bytes) == Some(file);
+        let starts_a_file = from.lsn.0.is_multiple_of(self.file_bytes);
+        if end.records > 0 || starts_a_file || self.slots.iter().any(is_held) {
+            return;
+        }
+        let problem = "no journal file holds the position at which replay starts".to_owned();
+        end.damage.get_or_insert((from.lsn, problem));
     }
 
     /// Looks behind the end of the log for remains of records, and among them for proof that the

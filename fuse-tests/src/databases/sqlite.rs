@@ -85,6 +85,7 @@ impl Inserts {
             .arg(database)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .expect("sqlite3 is installed");
         let mut input = child.stdin.take().expect("stdin is a pipe");

@@ -81,6 +81,9 @@ impl<T: Transport> Operations<T> {
     /// Also for nodes of an old epoch: whatever happened, the file is no longer open.
     pub(crate) fn release(&self, node: NodeId, handle: Handle) {
         self.opens.released(node, handle);
+        if handle.is_writable() {
+            self.refresher.released(node);
+        }
     }
 
     /// Reads here, or passes it on when no other reader is left for the requests behind it: the
@@ -121,6 +124,9 @@ impl<T: Transport> Operations<T> {
         });
         // A WRITE is at most 1 MiB.
         let bytes = data.len() as u32;
+        if outcome.is_ok() {
+            self.refresher.written(write.node);
+        }
         match outcome {
             Err(error) => reply.send(Err(report("write", write.node, &error))),
             Ok(()) if write.durable => self.syncs.submit(Parked::Written(reply, bytes)),

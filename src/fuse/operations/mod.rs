@@ -16,6 +16,7 @@ use super::errno::{Errno, report};
 use super::guard::Readers;
 use super::handles::WriteOpens;
 use super::node::{Lookups, NodeId, common_epoch};
+use super::refresh::Refresher;
 use super::sync_queue::SyncQueue;
 use super::workers::Workers;
 use crate::volume::ops::{Attr, StatFs};
@@ -66,6 +67,7 @@ pub(crate) struct Operations<T: Transport> {
     volume: Arc<Volume>,
     lookups: Arc<Lookups>,
     opens: Arc<WriteOpens>,
+    refresher: Arc<Refresher>,
     pub(crate) readers: Readers,
     syncs: SyncQueue<Parked<T>>,
     reads: Workers<Read<T>>,
@@ -78,6 +80,7 @@ impl<T: Transport> Operations<T> {
         volume: Arc<Volume>,
         lookups: Arc<Lookups>,
         opens: Arc<WriteOpens>,
+        refresher: Arc<Refresher>,
         readers: usize,
     ) -> io::Result<Operations<T>> {
         let syncs = SyncQueue::start({
@@ -101,6 +104,7 @@ impl<T: Transport> Operations<T> {
             volume,
             lookups,
             opens,
+            refresher,
             readers,
             syncs,
             reads,

@@ -1,0 +1,49 @@
+//! The tests' own safety net.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use fuse_tests::{Fixture, mounts};
+use rustix::process::{Signal, kill_process};
+
+/// A call that waits for a daemon which does not answer fails when the watchdog bites, instead of
+/// hanging for ever.
+#[test]
+fn hung_mount_is_broken() {
+    let fixture = Fixture::with_limit(Duration::from_secs(3));
+    fixture.ok(&["volume", "create", "data"]);
+    let path = fixture.mount("data");
+    let pid = fixture.daemon_pid().unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+
+    let start = Instant::now();
+    let error = fs::read(path.join("never looked up")).unwrap_err();
+    assert!(
+        start.elapsed() < Duration::from_secs(30),
+        "it took {:?}",
+        start.elapsed()
+    );
+    kill_process(pid, Signal::CONT).unwrap();
+    assert_ne!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+}
+
+/// A test that fails leaves neither mount nor process nor file.
+#[test]
+fn failing_test_leaves_nothing() {
+    let fixture = Fixture::new();
+    fixture.ok(&["volume", "create", "data"]);
+    let path = fixture.mount("data");
+    let (folder, pid) = (fixture.folder().to_owned(), fixture.daemon_pid().unwrap());
+    let open = fs::File::create(path.join("open")).unwrap();
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _fixture = fixture;
+        panic!("as a failing test would");
+    }));
+    assert!(failed.is_err());
+    assert!(
+        fuse_tests::run::exits_within(pid, Duration::ZERO),
+        "the daemon lives"
+    );
+    assert!(mounts::mounts_below(&folder).is_empty() && !folder.exists());
+    drop(open);
+}
