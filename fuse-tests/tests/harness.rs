@@ -3,8 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use fuse_tests::run::eventually;
 use fuse_tests::{Fixture, mounts};
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A call that waits for a daemon which does not answer fails when the watchdog bites, instead of
 /// hanging for ever.
@@ -15,6 +16,10 @@ fn hung_mount_is_broken() {
     let path = fixture.mount("data");
     let pid = fixture.daemon_pid().unwrap();
     kill_process(pid, Signal::STOP).unwrap();
+    // The signal is only on its way when kill returns.
+    eventually("every thread is stopped", Duration::from_secs(2), || {
+        threads_of(pid).iter().all(|stat| stat.contains(") T "))
+    });
 
     let start = Instant::now();
     let error = fs::read(path.join("never looked up")).unwrap_err();
@@ -25,6 +30,14 @@ fn hung_mount_is_broken() {
     );
     kill_process(pid, Signal::CONT).unwrap();
     assert_ne!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+}
+
+/// The stat line of each thread of a process.
+fn threads_of(pid: Pid) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap();
+    tasks
+        .map(|task| fs::read_to_string(task.unwrap().path().join("stat")).unwrap())
+        .collect()
 }
 
 /// A test that fails leaves neither mount nor process nor file.
