@@ -47,12 +47,17 @@ impl PoolLock {
             }
             Err(errno) => return Err(LockFailure::Io(errno.into())),
         }
-        let write = |file: &mut File| {
-            file.set_len(0)?;
-            file.rewind()?;
-            writeln!(file, "{}", std::process::id())
-        };
-        write(&mut file).map_err(LockFailure::Io)?;
+        // Overwritten in place and of one length, so that it needs no room on a full disk. It is
+        // only there to be told to others.
+        let written = file
+            .rewind()
+            .and_then(|()| writeln!(file, "{:<10}", std::process::id()));
+        if let Err(error) = written {
+            log::warn!(
+                "cannot write the process id into '{}': {error}",
+                path.display()
+            );
+        }
         Ok(PoolLock { _file: file })
     }
 }

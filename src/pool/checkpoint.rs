@@ -201,7 +201,12 @@ impl Pool {
         for (snapshot, layer) in &frozen.snapshots {
             sealed.snapshots.insert((id, *snapshot), seal(layer)?);
         }
-        sealed.roots.insert(id, root);
+        // A volume that did not change needs no new record: replay starts behind all of its own.
+        // So an idle checkpoint writes no frames, and a clean pool opens on a full disk.
+        let is_published = |old: RootRecord| (old.root, old.counts) == (root.root, root.counts);
+        if !frozen.published.is_some_and(is_published) {
+            sealed.roots.insert(id, root);
+        }
         Ok(())
     }
 

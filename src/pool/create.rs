@@ -53,12 +53,35 @@ impl Pool {
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))
             .map_err(fail("set the permissions of"))?;
 
-        let disk = FileDisk::new(path);
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        fs::File::open(parent.unwrap_or(Path::new(".")))
+            .and_then(|parent| parent.sync_all())
+            .map_err(fail("make durable the folder of"))?;
+
         let id = fresh_id().map_err(fail("find a random identity for"))?;
-        let start = Journal::create(&disk, id, &JournalOptions::default())?;
+        let file = PoolFile::new(id, SystemClock::new().now());
+        Self::create_on(
+            &FileDisk::new(path),
+            path,
+            &file,
+            &JournalOptions::default(),
+        )
+    }
+
+    /// Makes a pool on any ground.
+    pub(super) fn create_on(
+        disk: &dyn Disk,
+        path: &Path,
+        file: &PoolFile,
+        journal: &JournalOptions,
+    ) -> PoolResult<()> {
+        let id = file.id(path)?;
+        let start = Journal::create(disk, id, journal)?;
         disk.create_dir(SEGMENTS)?;
-        SuperblockFile::create(&disk, id, &first_state(start))?;
-        PoolFile::new(id, SystemClock::new().now()).write(&disk, path)
+        SuperblockFile::create(disk, id, &first_state(start))?;
+        file.write(disk, path)
     }
 }
 

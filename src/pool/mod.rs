@@ -19,7 +19,7 @@ mod volumes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -53,6 +53,7 @@ pub struct Pool {
     checkpointing: Mutex<()>,
     checkpoints: AtomicU64,
     worker: Mutex<Option<JoinHandle<()>>>,
+    is_closed: AtomicBool,
     lock: Mutex<Option<PoolLock>>,
 }
 
@@ -93,7 +94,7 @@ impl Pool {
 
     /// Checkpoint and orderly end. Later changes fail.
     pub fn close(&self) -> PoolResult<()> {
-        if self.lock.lock().is_none() {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         let published = self.checkpoint();

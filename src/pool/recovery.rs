@@ -11,8 +11,8 @@
 //!    incarnation, before the first new record is appended.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use super::settings::PoolFile;
 use super::superblock::{Slots, Superblock, SuperblockFile};
 use super::{Pool, PoolError, PoolOptions, PoolResult, Published, lock_states};
 use crate::base::{
-    ByteReader, DecodeError, Ino, Place, Pointer, PoolId, SegmentId, SystemClock, VolumeId,
+    ByteReader, Clock, DecodeError, Ino, Place, Pointer, PoolId, SegmentId, SystemClock, VolumeId,
 };
 use crate::block::{BlockStore, StoreOptions};
 use crate::disk::{Disk, FileDisk, LockFailure, PoolLock};
@@ -39,6 +39,21 @@ use crate::volume::core::changes::pointer_of;
 use crate::volume::core::shared::Shared;
 use crate::volume::{Request, Volume, keys};
 
+/// What a pool stands on, and how it uses it.
+pub(super) struct Ground {
+    pub(super) disk: Arc<dyn Disk>,
+    /// For messages.
+    pub(super) path: PathBuf,
+    pub(super) lock: Option<PoolLock>,
+    /// None: no content index, and no thread for it.
+    pub(super) index_dir: Option<PathBuf>,
+    pub(super) journal: JournalOptions,
+    pub(super) segment_bytes: u32,
+    /// Sealing threads beside the caller's.
+    pub(super) workers: usize,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
 /// Block size of new volumes in bytes, where `pool.toml` names none: a page of Postgres.
 const BLOCK_SIZE: u32 = 8192;
 /// Bytes after which a segment is closed.
@@ -51,28 +66,55 @@ impl Pool {
         // Before the lock, so that a folder that is no pool stays as it is.
         let file = PoolFile::read(&*disk, path)?;
         let lock = take_lock(path)?;
-        let id = file.id(path)?;
         let options = file.options(options);
+        let age = Duration::from_secs(options.checkpoint_age_secs.max(1));
+        let ground = Ground {
+            disk,
+            path: path.to_owned(),
+            lock: Some(lock),
+            index_dir: Some(path.join("index")),
+            journal: JournalOptions::default(),
+            segment_bytes: SEGMENT_BYTES,
+            workers: std::thread::available_parallelism()
+                .map_or(2, |count| count.get())
+                .min(8),
+            clock: Arc::new(SystemClock::new()),
+        };
+        let pool = Self::open_on(ground, &file, &options)?;
+        let fail = |source| PoolError::Folder {
+            path: path.to_owned(),
+            action: "start the checkpoint thread of",
+            source,
+        };
+        pool.start_worker(age).map_err(fail)?;
+        Ok(pool)
+    }
 
-        let (superblock_file, slots) = SuperblockFile::open(&*disk, id, path)?;
+    /// Opens a pool on any ground, without a thread for checkpoints.
+    pub(super) fn open_on(
+        ground: Ground,
+        file: &PoolFile,
+        options: &PoolOptions,
+    ) -> PoolResult<Arc<Pool>> {
+        let path = ground.path.clone();
+        let id = file.id(&path)?;
+        let (superblock_file, slots) = SuperblockFile::open(&*ground.disk, id, &path)?;
         if let Some(damage) = &slots.damage {
-            log::warn!(
-                "pool '{}': superblock {damage}; using the other one",
-                path.display()
-            );
+            let name = path.display();
+            log::warn!("pool '{name}': superblock {damage}; using the other one");
         }
         let newest = slots.newest;
-        let shared = open_parts(path, disk, id, &options, &newest)?;
+        let shared = open_parts(&ground, id, options, &newest)?;
         shared.store.settle(newest.settled_below)?;
         let mut catalog = Catalog::load(&shared, newest.catalog, newest.catalog_at)?;
-        let end = replay(&shared, id, path, &newest, &mut catalog)?;
-        let journal = open_journal(&shared, id, &slots, &end)?;
+        let end = replay(&shared, id, &ground, &newest, &mut catalog)?;
+        let journal = open_journal(&shared, id, &ground, &slots, &end)?;
         if shared.journal.set(journal).is_err() {
             unreachable!("the journal of a pool is opened once");
         }
         let incarnation = newest.incarnation.max(end.incarnation) + 1;
         let pool = Arc::new(Pool {
-            path: path.to_owned(),
+            path,
             id,
             default_block_size: file.settings.block_size.unwrap_or(BLOCK_SIZE),
             shared,
@@ -87,17 +129,11 @@ impl Pool {
             checkpointing: Mutex::new(()),
             checkpoints: AtomicU64::new(0),
             worker: Mutex::new(None),
-            lock: Mutex::new(Some(lock)),
+            is_closed: AtomicBool::new(false),
+            lock: Mutex::new(ground.lock),
         });
         pool.checkpoint()?;
         pool.finish_volumes()?;
-        let age = Duration::from_secs(options.checkpoint_age_secs.max(1));
-        let fail = |source| PoolError::Folder {
-            path: path.to_owned(),
-            action: "start the checkpoint thread of",
-            source,
-        };
-        pool.start_worker(age).map_err(fail)?;
         Ok(pool)
     }
 
@@ -142,40 +178,43 @@ fn take_lock(path: &Path) -> PoolResult<PoolLock> {
 }
 
 fn open_parts(
-    path: &Path,
-    disk: Arc<dyn Disk>,
+    ground: &Ground,
     id: PoolId,
     options: &PoolOptions,
     newest: &Superblock,
 ) -> PoolResult<Arc<Shared>> {
     let store_options = StoreOptions {
         cache_bytes: options.block_cache_bytes,
-        workers: std::thread::available_parallelism()
-            .map_or(2, |count| count.get())
-            .min(8),
-        segment_bytes: SEGMENT_BYTES,
-        index_dir: Some(path.join("index")),
+        workers: ground.workers,
+        segment_bytes: ground.segment_bytes,
+        index_dir: ground.index_dir.clone(),
         first_segment: newest.next_segment,
     };
-    let store = BlockStore::open(disk.clone(), id, store_options)?;
+    let store = BlockStore::open(ground.disk.clone(), id, store_options)?;
     Ok(Arc::new(Shared {
-        disk,
+        disk: ground.disk.clone(),
         nodes: Arc::new(BlockNodes::new(store.clone(), options.node_cache_bytes)),
         store,
         journal: OnceLock::new(),
         admission: Admission::new(options.dirty_bytes_max),
-        clock: Arc::new(SystemClock::new()),
+        clock: ground.clock.clone(),
     }))
 }
 
 /// Everything below the position where the *older* slot's replay starts is free.
-fn open_journal(shared: &Shared, id: PoolId, slots: &Slots, end: &ScanEnd) -> PoolResult<Journal> {
+fn open_journal(
+    shared: &Shared,
+    id: PoolId,
+    ground: &Ground,
+    slots: &Slots,
+    end: &ScanEnd,
+) -> PoolResult<Journal> {
     let newest = slots.newest.replay_from.lsn;
     let released = slots
         .older
         .map_or(newest, |older| older.replay_from.lsn.min(newest));
     let incarnation = slots.newest.incarnation.max(end.incarnation) + 1;
-    let options = JournalOptions::default();
+    let options = ground.journal.clone();
     Ok(Journal::open(
         shared.disk.clone(),
         id,
@@ -190,13 +229,13 @@ fn open_journal(shared: &Shared, id: PoolId, slots: &Slots, end: &ScanEnd) -> Po
 fn replay(
     shared: &Arc<Shared>,
     id: PoolId,
-    path: &Path,
+    ground: &Ground,
     newest: &Superblock,
     catalog: &mut Catalog,
 ) -> PoolResult<ScanEnd> {
-    let options = JournalOptions::default();
+    let (options, path) = (&ground.journal, &ground.path);
     let scan = |visit: &mut dyn FnMut(Record<'_>) -> JournalResult<()>| {
-        Journal::scan(&*shared.disk, id, &options, newest.replay_from, visit)
+        Journal::scan(&*shared.disk, id, options, newest.replay_from, visit)
     };
     let mut marks = HashMap::new();
     scan(&mut |record| {
