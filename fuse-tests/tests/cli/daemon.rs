@@ -138,7 +138,10 @@ fn foreground_ends_with_its_mount() {
     let log = fixture.folder().join("foreground.log");
     let server = Server::start(None, &binary(), &arguments, log);
     eventually("it mounts", LIMIT, || mount_at(&path).is_some());
-    run::run(std::process::Command::new("umount").arg(&path)).ok();
+    // The daemon may still be looking whether its mount answers.
+    eventually("umount(8) succeeds", LIMIT, || {
+        run::run(std::process::Command::new("umount").arg(&path)).code == 0
+    });
     assert_eq!(server.wait(LIMIT), Some(0));
 }
 
