@@ -299,7 +299,7 @@ impl Filesystem for Adapter {
             durable,
         };
         self.pass_on("write", |operations| {
-            operations.write(&caller(request), &write, data, reply);
+            operations.write(&caller(request), write, data, reply);
         });
     }
 

@@ -1,10 +1,13 @@
 //! Operations on open files.
 
+use std::sync::Arc;
+
 use super::{Answer, Caller, Operations, Transport};
 use crate::fuse::errno::{Errno, report};
 use crate::fuse::handles::Handle;
 use crate::fuse::node::NodeId;
-use crate::fuse::sync_queue::Durable;
+use crate::fuse::refresh::Refresher;
+use crate::fuse::sync_queue::{Durable, SyncQueue};
 use crate::volume::ops::{AllocateMode, Attr, NewNode, Seek, WriteMode};
 use crate::volume::{FsError, FsResult, Request, Volume};
 
@@ -48,6 +51,51 @@ pub(crate) struct Write {
     pub(crate) mode: WriteMode,
     /// Answer when it is on the medium.
     pub(crate) durable: bool,
+}
+
+/// A WRITE that waits for room, with a copy of its data.
+pub(super) struct WaitingWrite<T: Transport> {
+    request: Request,
+    write: Write,
+    data: Box<[u8]>,
+    reply: T::Written,
+}
+
+/// What serving a WRITE needs, on a reader or beside it.
+pub(super) struct Writing<T: Transport> {
+    pub(super) volume: Arc<Volume>,
+    pub(super) refresher: Arc<Refresher>,
+    pub(super) syncs: Arc<SyncQueue<Parked<T>>>,
+}
+
+impl<T: Transport> Writing<T> {
+    pub(super) fn serve_waiting(&self, waiting: WaitingWrite<T>) {
+        let WaitingWrite {
+            request,
+            write,
+            data,
+            reply,
+        } = waiting;
+        self.serve(&request, &write, &data, reply);
+    }
+
+    fn serve(&self, request: &Request, write: &Write, data: &[u8], reply: T::Written) {
+        let (ino, offset) = (write.node.ino(), write.offset);
+        if let Err(error) = self
+            .volume
+            .write_file(request, ino, offset, data, write.mode)
+        {
+            return reply.send(Err(report("write", write.node, &error)));
+        }
+        self.refresher.written(write.node);
+        // A WRITE is at most 1 MiB.
+        let bytes = data.len() as u32;
+        if write.durable {
+            self.syncs.submit(Parked::Written(reply, bytes));
+        } else {
+            reply.send(Ok(bytes));
+        }
+    }
 }
 
 impl<T: Transport> Operations<T> {
@@ -114,23 +162,24 @@ impl<T: Transport> Operations<T> {
         }
     }
 
-    /// Under back-pressure this waits in the volume until a checkpoint has made room, which needs
-    /// no reader. The data is borrowed from the reader's buffer, so that it cannot be passed on
-    /// without a copy; that there are several readers keeps other requests going meanwhile.
-    pub(crate) fn write(&self, caller: &Caller, write: &Write, data: &[u8], reply: T::Written) {
-        let outcome = caller.request(&[write.node]).and_then(|request| {
-            self.volume
-                .write_file(&request, write.node.ino(), write.offset, data, write.mode)
-        });
-        // A WRITE is at most 1 MiB.
-        let bytes = data.len() as u32;
-        if outcome.is_ok() {
-            self.refresher.written(write.node);
-        }
-        match outcome {
-            Err(error) => reply.send(Err(report("write", write.node, &error))),
-            Ok(()) if write.durable => self.syncs.submit(Parked::Written(reply, bytes)),
-            Ok(()) => reply.send(Ok(bytes)),
+    /// Under back-pressure this waits in the volume until a checkpoint has made room. When no other
+    /// reader would be left for the requests behind it, the data is copied out of the reader's
+    /// buffer and a thread of its own waits; the kernel has at most 64 such requests under way.
+    pub(crate) fn write(&self, caller: &Caller, write: Write, data: &[u8], reply: T::Written) {
+        let request = match caller.request(&[write.node]) {
+            Ok(request) => request,
+            Err(error) => return reply.send(Err(report("write", write.node, &error))),
+        };
+        if self.readers.none_idle() && !self.volume.has_room() {
+            let data = data.into();
+            self.writes.submit(WaitingWrite {
+                request,
+                write,
+                data,
+                reply,
+            });
+        } else {
+            self.writing.serve(&request, &write, data, reply);
         }
     }
 

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 pub(crate) use self::data::Write;
-use self::data::{Parked, Read};
+use self::data::{Parked, Read, WaitingWrite, Writing};
 use super::errno::{Errno, report};
 use super::guard::Readers;
 use super::handles::WriteOpens;
@@ -24,6 +24,8 @@ use crate::volume::{FsResult, Request, Volume};
 
 /// Threads that read what no idle reader is left for.
 const READ_WORKERS: usize = 4;
+/// Threads in which writes wait for room when no idle reader is left.
+const WRITE_WORKERS: usize = 4;
 
 /// Where the answer to one request goes; once, from any thread. Dropped unsent it answers EIO.
 pub(crate) trait Answer<T>: Send + 'static {
@@ -69,8 +71,10 @@ pub(crate) struct Operations<T: Transport> {
     opens: Arc<WriteOpens>,
     refresher: Arc<Refresher>,
     pub(crate) readers: Readers,
-    syncs: SyncQueue<Parked<T>>,
+    syncs: Arc<SyncQueue<Parked<T>>>,
     reads: Workers<Read<T>>,
+    writing: Arc<Writing<T>>,
+    writes: Workers<WaitingWrite<T>>,
     forgotten: Workers<NodeId>,
 }
 
@@ -83,13 +87,22 @@ impl<T: Transport> Operations<T> {
         refresher: Arc<Refresher>,
         readers: usize,
     ) -> io::Result<Operations<T>> {
-        let syncs = SyncQueue::start({
+        let syncs = Arc::new(SyncQueue::start({
             let volume = volume.clone();
             move || {
                 volume
                     .sync()
                     .map_err(|error| report("sync", NodeId::ROOT, &error))
             }
+        })?);
+        let writing = Arc::new(Writing {
+            volume: volume.clone(),
+            refresher: refresher.clone(),
+            syncs: syncs.clone(),
+        });
+        let writes = Workers::start("volfs-write", WRITE_WORKERS, {
+            let writing = writing.clone();
+            move |waiting: WaitingWrite<T>| writing.serve_waiting(waiting)
         })?;
         let reads = Workers::start("volfs-read", READ_WORKERS, {
             let volume = volume.clone();
@@ -108,6 +121,8 @@ impl<T: Transport> Operations<T> {
             readers,
             syncs,
             reads,
+            writing,
+            writes,
             forgotten,
         })
     }

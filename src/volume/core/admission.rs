@@ -78,6 +78,13 @@ impl Admission {
         self.dirty.load(Ordering::Relaxed)
     }
 
+    /// Whether [`Admission::enter`] would not wait at this moment.
+    pub(crate) fn has_room(&self, (fill, capacity): (u64, u64)) -> bool {
+        // The journal is released by whole files, and its last part is for those who are in
+        // already and for the pool's own records.
+        self.dirty() < self.dirty_max && fill < capacity / 4 * 3
+    }
+
     /// Waits until there is room under the cap and in the journal (`journal` tells fill and
     /// capacity). Never called with a lock held.
     pub(crate) fn enter(&self, journal: impl Fn() -> (u64, u64)) -> Result<(), Refusal> {
@@ -93,10 +100,7 @@ impl Admission {
             self.work.notify_one();
         }
         loop {
-            let (fill, capacity) = journal();
-            // The journal is released by whole files, and its last part is for those who are in
-            // already and for the pool's own records.
-            if self.dirty() < self.dirty_max && fill < capacity / 4 * 3 {
+            if self.has_room(journal()) {
                 return Ok(());
             }
             if gate.closed {
@@ -198,7 +202,7 @@ mod tests {
             admission.wait_for_work(std::time::Duration::from_secs(60)),
             Wake::Wanted
         );
-        assert!(!waiter.is_finished());
+        assert!(!waiter.is_finished() && !admission.has_room((0, 1000)));
         drop(charge);
         assert_eq!(waiter.join().unwrap(), Ok(()));
         assert_eq!(admission.dirty(), 0);

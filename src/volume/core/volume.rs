@@ -208,6 +208,12 @@ impl Volume {
         Ok(())
     }
 
+    /// Whether a change would not have to wait for a checkpoint at this moment.
+    pub fn has_room(&self) -> bool {
+        let fill = self.shared.journal.get().map(|journal| journal.fill());
+        fill.is_none_or(|fill| self.shared.admission.has_room(fill))
+    }
+
     /// Runs `read` on a consistent state. `Stale` if the request's epoch is over.
     pub fn read<R>(
         &self,
