@@ -15,6 +15,7 @@ case ${1:-} in
     ;;
 esac
 
+export VOLFS_TEST_LIMIT=1800
 end=$((SECONDS + minutes * 60)) round=0
 while [ "$SECONDS" -lt "$end" ]; do
     round=$((round + 1)) seed=$(date +%s)

@@ -4,7 +4,7 @@
 #   unit      format, lints, documentation, tests that mount nothing
 #   mounted   tests in fuse-tests with the release build; FILTER as cargo test takes it
 # Environment: VOLFS_TEST_THREADS (default 2), VOLFS_TEST_ROUNDS, VOLFS_TEST_SEED,
-#   VOLFS_TEST_ENTRIES: see fuse-tests/tests.
+#   VOLFS_TEST_ENTRIES, VOLFS_TEST_LIMIT: see fuse-tests.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

@@ -4,6 +4,7 @@
 //! ever. The watchdog breaks the connection instead: every waiting call then fails, and with it
 //! the test.
 
+use std::env;
 use std::path::PathBuf;
 use std::process::exit;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -24,7 +25,13 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// Starts to count. When a minute more passes, the whole test program ends.
+    ///
+    /// `VOLFS_TEST_LIMIT` (seconds) raises the limit, for runs with more rounds or larger folders.
     pub fn start(folder: PathBuf, limit: Duration) -> Watchdog {
+        let raised = env::var("VOLFS_TEST_LIMIT")
+            .ok()
+            .and_then(|seconds| seconds.parse().ok());
+        let limit = limit.max(raised.map_or(Duration::ZERO, Duration::from_secs));
         let (alive, over) = mpsc::channel();
         let test = thread::current().name().unwrap_or("a test").to_owned();
         thread::spawn(move || {
