@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use log::Level;
+use parking_lot::Mutex;
 
 use super::node::NodeId;
 use crate::base::Nature;
@@ -81,15 +82,40 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// The line that was logged last, and how often in a row: readahead and the retries of programs
+/// meet one damaged block dozens of times.
+struct LastLine(Mutex<(String, u64)>);
+
+impl LastLine {
+    const fn new() -> LastLine {
+        LastLine(Mutex::new((String::new(), 0)))
+    }
+
+    /// Whether the line need not be logged: all of a run but the 1st, 2nd, 4th, 8th, ...
+    fn repeats(&self, line: &str) -> bool {
+        let mut last = self.0.lock();
+        if last.0 == line {
+            last.1 += 1;
+            return !last.1.is_power_of_two();
+        }
+        *last = (line.to_owned(), 1);
+        false
+    }
+}
+
 /// Logs what went wrong and says which number to answer. A full disk is met by every write, so
 /// that only the 1st, 2nd, 4th, 8th, ... of these is logged.
 pub(crate) fn report(operation: &str, node: NodeId, error: &FsError) -> Errno {
     static NO_SPACE: AtomicU64 = AtomicU64::new(0);
+    static LAST: LastLine = LastLine::new();
     let level = level(error);
     let repeated =
         error.is_no_space() && !(NO_SPACE.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two();
     if !repeated && log::log_enabled!(level) {
-        log::log!(level, "{operation} of inode {node:?}: {}", chain(error));
+        let line = format!("{operation} of inode {node:?}: {}", chain(error));
+        if level != Level::Error || !LAST.repeats(&line) {
+            log::log!(level, "{line}");
+        }
     }
     Errno::of(error)
 }
@@ -104,6 +130,16 @@ mod tests {
     use crate::disk::DiskError;
     use crate::journal::JournalError;
     use crate::tree::TreeError;
+
+    /// Of a run of equal lines the 1st, 2nd, 4th, ... are logged; another line starts anew.
+    #[test]
+    fn equal_lines_are_thinned_out() {
+        let last = LastLine::new();
+        let logged = |line| !last.repeats(line);
+        let run: Vec<bool> = (0..8).map(|_| logged("a block is damaged")).collect();
+        assert_eq!(run, [true, true, false, true, false, false, false, true]);
+        assert!(logged("another block is damaged"));
+    }
 
     fn decode_error() -> DecodeError {
         ByteReader::new("inode", &[]).u8().unwrap_err()
