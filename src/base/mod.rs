@@ -7,6 +7,8 @@ pub mod key;
 pub mod name;
 pub mod nature;
 pub mod progress;
+#[cfg(test)]
+mod split_mix;
 
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use codec::{ByteReader, DecodeError, PutBytes};
@@ -14,3 +16,5 @@ pub use ids::{BlockId, Ino, Lsn, Place, Pointer, PoolId, SegmentId, SnapshotId, 
 pub use key::{Key, Value};
 pub use name::{NameError, SnapshotName, VolumeName};
 pub use nature::Nature;
+#[cfg(test)]
+pub(crate) use split_mix::SplitMix64;

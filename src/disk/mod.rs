@@ -7,6 +7,8 @@ mod error;
 mod file_disk;
 mod lock;
 mod replace;
+#[cfg(test)]
+mod sim_disk;
 
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ pub use error::{DiskError, DiskResult};
 pub use file_disk::FileDisk;
 pub use lock::{LockFailure, PoolLock};
 pub use replace::replace_file;
+#[cfg(test)]
+pub(crate) use sim_disk::{Fault, SimDisk};
 
 /// A folder of files on a medium.
 pub trait Disk: Send + Sync + 'static {

@@ -1,5 +1,7 @@
 //! The pool as a whole, on a folder: what it promises across reopening, death and damage.
 
+mod crash;
+
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
