@@ -23,8 +23,11 @@
 //!   error is reported a second time. The length is kept for the next sync.
 //! * **A failed write** ([`Fault::FailWrite`]): its first half has been written.
 //!
-//! What was synced is never lost or changed: rotten bits, lying drives and misdirected writes are
-//! not simulated here. Space is unlimited.
+//! * **A sync that does nothing** ([`SimDisk::ignore_syncs`]): volfs cannot survive it; it shows
+//!   that a test would notice a missing sync.
+//!
+//! Otherwise what was synced is never lost or changed: rotten bits and misdirected writes are not
+//! simulated here. Space is unlimited.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -65,6 +68,7 @@ struct State {
     is_dead: bool,
     has_failed: bool,
     effects: u64,
+    lie: Option<&'static str>,
 }
 
 /// Files and folders by path.
@@ -306,6 +310,14 @@ impl SimDisk {
         }
     }
 
+    /// An empty medium with the same lie.
+    pub(crate) fn cleared(&self) -> SimDisk {
+        SimDisk::from(State {
+            lie: self.state.lock().lie,
+            ..State::default()
+        })
+    }
+
     /// The medium that a power loss at this moment leaves. This one stays as it is, so that whoever
     /// still holds it can do no harm to the new one.
     pub(crate) fn crash(&self, seed: u64) -> SimDisk {
@@ -324,6 +336,7 @@ impl SimDisk {
             .retain(|path, _| parent(path).is_empty() || folders.contains(parent(path)));
         let mut after = State {
             next_file: state.next_file,
+            lie: state.lie,
             live: names.clone(),
             durable: names,
             ..State::default()
@@ -351,6 +364,13 @@ impl SimDisk {
             effects: 0,
             ..self.state.lock().clone()
         })
+    }
+
+    /// From now on, and after every outage, syncs below this path are answered and do nothing:
+    /// those of files whose path starts with it, or of the folder, where it is `folder/.`. So a
+    /// test sees whether it would notice that a sync is missing above.
+    pub(crate) fn ignore_syncs(&self, below: &'static str) {
+        self.state.lock().lie = Some(below);
     }
 
     /// Arms a fault.
@@ -473,6 +493,9 @@ impl Disk for SimDisk {
     fn sync_dir(&self, dir: &str) -> DiskResult<()> {
         let mut state = self.state.lock();
         state.effect(Kind::Other, "sync folder", dir)?;
+        if state.lie == Some(&*format!("{dir}/.")) {
+            return Ok(());
+        }
         let effects = std::mem::take(&mut state.unsynced);
         let (now, later): (Vec<_>, Vec<_>) = effects
             .into_iter()
@@ -548,6 +571,9 @@ impl DiskFile for SimFile {
     fn sync(&self) -> DiskResult<()> {
         let mut state = self.disk.state.lock();
         let fails = state.effect(Kind::Sync, "sync", &self.path)?;
+        if state.lie.is_some_and(|below| self.path.starts_with(below)) {
+            return Ok(());
+        }
         let image = state.image(self.file);
         match fails {
             true => {

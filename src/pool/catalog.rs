@@ -218,15 +218,24 @@ impl Catalog {
         cut: &Cut,
         at: JournalPosition,
         locked: &mut Locked<'_>,
-        replay: Option<&Replay>,
+        mut replay: Option<&mut Replay>,
     ) -> PoolResult<()> {
         let catalog_is_new = at.lsn > self.at.lsn;
         let mut bases = BTreeMap::new();
+        let mut lost = Vec::new();
         for action in &cut.actions {
-            if let Some(new) = action.new_volume()
-                && let Some(layer) = self.layer_for(shared, action, locked)
-            {
-                bases.insert(new, layer);
+            let Some(new) = action.new_volume() else {
+                continue;
+            };
+            let is_cut_short = matches!(action, Action::Fork { .. })
+                && replay
+                    .as_deref()
+                    .is_some_and(|replay| replay.ended.contains(&action.volume()));
+            match self.layer_for(shared, action, locked) {
+                Some(layer) if !is_cut_short => {
+                    bases.insert(new, layer);
+                }
+                _ => lost.push(new),
             }
         }
         if catalog_is_new {
@@ -234,16 +243,54 @@ impl Catalog {
                 self.apply_change(shared, change, &mut bases)?;
             }
             self.at = at;
+            if let Some(replay) = replay.as_deref_mut() {
+                self.drop_lost_copies(&lost, replay);
+            }
         }
+        let mut is_torn = false;
         for action in &cut.actions {
             let volume = action.volume();
-            if replay.is_some_and(|replay| !replay.concerns(volume, at.lsn)) {
-                self.drop_lost_snapshot(action, replay);
-                continue;
+            match replay.as_deref() {
+                Some(replay) if !replay.concerns(volume, at.lsn) => {
+                    is_torn |= self.drop_lost_snapshot(action, catalog_is_new, replay);
+                }
+                _ => self.apply_action(shared, action, cut, catalog_is_new, locked)?,
             }
-            self.apply_action(shared, action, cut, catalog_is_new, locked)?;
+        }
+        if let Some(replay) = replay.filter(|_| is_torn) {
+            replay
+                .torn
+                .extend(cut.actions.iter().filter_map(|action| match *action {
+                    Action::Freeze { volume, snapshot } => Some((volume, snapshot)),
+                    _ => None,
+                }));
         }
         Ok(())
+    }
+
+    /// A copy of a state that is lost does not come to be, and nothing later applies to it: it was
+    /// never acknowledged, because its source was not durable.
+    fn drop_lost_copies(&mut self, lost: &[VolumeId], replay: &mut Replay) {
+        for new in lost {
+            log::warn!("the volume that {new} is a copy of ends before the copy: dropped");
+            self.delete(volume_key(*new));
+            self.changed.insert(volume_key(*new), None);
+            replay.ended.insert(*new);
+        }
+    }
+
+    /// Snapshots of cuts of which one volume's part is lost: all or none. After replay, because
+    /// later records may start from those that are there.
+    pub(crate) fn drop_torn_snapshots(&mut self, replay: &Replay) {
+        for &(volume, snapshot) in &replay.torn {
+            let [record, root] = [
+                snapshot_key(volume, snapshot),
+                snapshot_root_key(volume, snapshot),
+            ];
+            self.delete(record);
+            self.changed.insert(record, None);
+            self.changed.insert(root, None);
+        }
     }
 
     /// The state that a new volume starts from.
@@ -372,19 +419,29 @@ impl Catalog {
     }
 
     /// A snapshot whose volume ended before its cut has no state: it was never acknowledged.
-    fn drop_lost_snapshot(&mut self, action: &Action, replay: Option<&Replay>) {
+    /// True if the action is about such a one.
+    fn drop_lost_snapshot(
+        &mut self,
+        action: &Action,
+        catalog_is_new: bool,
+        replay: &Replay,
+    ) -> bool {
         let Action::Freeze { volume, snapshot } = *action else {
-            return;
+            return false;
         };
-        let ended = replay.is_some_and(|replay| replay.ended.contains(&volume));
+        let ended = replay.ended.contains(&volume);
         let known = self
             .volumes
             .get(&volume)
             .is_some_and(|entry| entry.snapshots.contains_key(&snapshot));
-        if ended && !known {
+        // A tree newer than the record misses it, unless it was removed since.
+        let is_missed = catalog_is_new || self.unrooted.contains(&(volume, snapshot));
+        let is_lost = ended && !known && is_missed;
+        if is_lost {
             log::warn!("volume {volume} ends before the cut of snapshot {snapshot}: dropped");
             self.changed.insert(snapshot_key(volume, snapshot), None);
         }
+        is_lost
     }
 
     /// Changes that remove a snapshot.
@@ -444,6 +501,8 @@ pub(crate) struct Replay {
     pub(crate) applied: BTreeMap<VolumeId, Lsn>,
     /// Volumes whose chain of records ended: nothing later applies.
     pub(crate) ended: HashSet<VolumeId>,
+    /// Snapshots of cuts of which a part is lost.
+    pub(crate) torn: Vec<(VolumeId, SnapshotId)>,
 }
 
 impl Replay {

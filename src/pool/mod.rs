@@ -54,6 +54,7 @@ pub struct Pool {
     checkpoints: AtomicU64,
     worker: Mutex<Option<JoinHandle<()>>>,
     is_closed: AtomicBool,
+    fresh_key: recovery::FreshKey,
     lock: Mutex<Option<PoolLock>>,
 }
 

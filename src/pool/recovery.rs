@@ -11,6 +11,7 @@
 //!    incarnation, before the first new record is appended.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -23,7 +24,7 @@ use super::checkpoint::chain;
 use super::cut::Cut;
 use super::settings::PoolFile;
 use super::superblock::{Slots, Superblock, SuperblockFile};
-use super::{Pool, PoolError, PoolOptions, PoolResult, Published, lock_states};
+use super::{Pool, PoolError, PoolOptions, PoolResult, Published, create, lock_states};
 use crate::base::{
     ByteReader, Clock, DecodeError, Ino, Place, Pointer, PoolId, SegmentId, SystemClock, VolumeId,
 };
@@ -52,7 +53,12 @@ pub(super) struct Ground {
     /// Sealing threads beside the caller's.
     pub(super) workers: usize,
     pub(super) clock: Arc<dyn Clock>,
+    /// Where keys for hashing names come from.
+    pub(super) fresh_key: FreshKey,
 }
+
+/// A source of random keys.
+pub(super) type FreshKey = fn() -> io::Result<[u8; 16]>;
 
 /// Block size of new volumes in bytes, where `pool.toml` names none: a page of Postgres.
 const BLOCK_SIZE: u32 = 8192;
@@ -79,6 +85,7 @@ impl Pool {
                 .map_or(2, |count| count.get())
                 .min(8),
             clock: Arc::new(SystemClock::new()),
+            fresh_key: create::random,
         };
         let pool = Self::open_on(ground, &file, &options)?;
         let fail = |source| PoolError::Folder {
@@ -130,6 +137,7 @@ impl Pool {
             checkpoints: AtomicU64::new(0),
             worker: Mutex::new(None),
             is_closed: AtomicBool::new(false),
+            fresh_key: ground.fresh_key,
             lock: Mutex::new(ground.lock),
         });
         pool.checkpoint()?;
@@ -267,6 +275,8 @@ fn replay(
     if let Some(error) = replayer.failed {
         return Err(error);
     }
+    let Replayer { catalog, found, .. } = replayer;
+    catalog.drop_torn_snapshots(&found);
     if let Some((lsn, problem)) = &end.damage {
         let problem = format!("pool '{}': at {lsn}: {problem}", path.display());
         return Err(PoolError::JournalDamaged { problem });
@@ -389,7 +399,7 @@ impl Replayer<'_> {
                 chain: record.chain,
             },
             &mut locked,
-            Some(&self.found),
+            Some(&mut self.found),
         )
     }
 }

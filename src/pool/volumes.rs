@@ -6,7 +6,7 @@ use super::catalog::{Catalog, VolumeEntry, catalog_transaction};
 use super::cut::{Action, Cut};
 use super::records::{VolumeRecord, volume_key};
 use super::settings::is_block_size;
-use super::{NewVolume, Pool, PoolError, PoolResult, VolumeInfo, create, lock_states};
+use super::{NewVolume, Pool, PoolError, PoolResult, VolumeInfo, lock_states};
 use crate::base::{SnapshotName, Value, VolumeId, VolumeName};
 use crate::journal::{Change, JournalPosition, RecordKind};
 use crate::volume::{FsError, Volume};
@@ -174,7 +174,7 @@ impl Pool {
     }
 
     fn fresh_hash_key(&self) -> PoolResult<[u8; 16]> {
-        create::random().map_err(|source| PoolError::Folder {
+        (self.fresh_key)().map_err(|source| PoolError::Folder {
             path: self.path.clone(),
             action: "find a random key for a volume of",
             source,

@@ -81,17 +81,18 @@ fn path() -> PathBuf {
 }
 
 impl World {
-    /// An empty medium; the pool is still to be created.
-    pub(super) fn new(seed: u64) -> World {
+    /// An empty medium; the pool is still to be created. `threads`: in some runs a thread makes
+    /// journal files and one helps with sealing, and then a seed repeats a run almost only.
+    pub(super) fn new(seed: u64, threads: bool) -> World {
         let mut random = SplitMix64::new(seed);
-        // With more than two files a thread makes them, and a seed gives almost the same run only.
-        let grows = random.chance(20);
+        let (grows, helps) = (random.chance(20), random.chance(20));
+        let (grows, helps) = (grows && threads, helps && threads);
         let setting = Setting {
             journal: JournalOptions {
                 file_bytes: if grows { 128 << 10 } else { 256 << 10 },
                 files_max: if grows { 4 } else { 2 },
             },
-            workers: usize::from(random.chance(20)),
+            workers: usize::from(helps),
             file: PoolFile::new(ID, Timestamp::default()),
             clock: Arc::default(),
         };
@@ -128,6 +129,11 @@ impl World {
         self.disk = disk;
     }
 
+    /// An empty medium of the same kind.
+    pub(super) fn clear(&mut self) {
+        self.replace_disk(self.disk.cleared());
+    }
+
     fn open_on(&self, disk: &SimDisk) -> PoolResult<Arc<Pool>> {
         let file = PoolFile::read(disk, &path())?;
         let ground = Ground {
@@ -139,6 +145,7 @@ impl World {
             segment_bytes: SEGMENT_BYTES,
             workers: self.setting.workers,
             clock: self.setting.clock.clone(),
+            fresh_key: || Ok([3; 16]),
         };
         let options = PoolOptions {
             block_cache_bytes: 1 << 20,
@@ -168,7 +175,7 @@ impl World {
         self.model.make_durable(|_| true);
     }
 
-    fn pool(&self) -> &Arc<Pool> {
+    pub(super) fn pool(&self) -> &Arc<Pool> {
         self.pool.as_ref().expect("the pool is open")
     }
 
