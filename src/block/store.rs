@@ -94,6 +94,12 @@ impl BlockStore {
         self.core.set.next()
     }
 
+    /// Recovery, before anything is stored: no new segment gets this number, or one below it. A
+    /// journal record may name a segment whose file a power loss took.
+    pub fn use_up_number(&self, segment: SegmentId) {
+        self.core.set.use_up(segment);
+    }
+
     /// Stores a block (1 byte to [`FRAME_CONTENT_MAX`](super::FRAME_CONTENT_MAX)), or finds it
     /// stored. It is in the segment's file when this returns, and durable after a
     /// [`BlockStore::sync`] of the pointer's segment, also if it was found.

@@ -342,6 +342,11 @@ impl Replayer<'_> {
                 .into());
             }
         };
+        // What a lost segment held may be stored elsewhere too, and then the record stands; so its
+        // places must never point into a new segment of that number.
+        for place in transaction.places() {
+            self.shared.store.use_up_number(place.segment);
+        }
         if let Some(place) = self.lost_frame(&transaction) {
             log::warn!(
                 "volume {}: the record that ends at {} names a frame that was not durable \

@@ -112,6 +112,11 @@ impl SegmentSet {
         SegmentId(self.next.load(Ordering::Relaxed))
     }
 
+    /// No segment gets this number, or one below it, any more.
+    pub(in crate::block) fn use_up(&self, segment: SegmentId) {
+        self.next.fetch_max(segment.0 + 1, Ordering::Relaxed);
+    }
+
     /// Creates a segment with a number of its own. A number whose file could not be made is lost.
     pub(super) fn create(&self, kind: SegmentKind) -> BlockResult<Arc<Segment>> {
         let id = SegmentId(self.next.fetch_add(1, Ordering::Relaxed));
