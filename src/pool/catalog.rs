@@ -243,6 +243,12 @@ impl Catalog {
                 self.apply_change(shared, change, &mut bases)?;
             }
             self.at = at;
+            for action in &cut.actions {
+                let new = action.new_volume().and_then(|new| self.volumes.get(&new));
+                if let (Some(new), Some(source)) = (new, self.volumes.get(&action.volume())) {
+                    new.volume.inherit_unsynced(&source.volume, at.lsn);
+                }
+            }
             if let Some(replay) = replay.as_deref_mut() {
                 self.drop_lost_copies(&lost, replay);
             }

@@ -289,6 +289,14 @@ impl Volume {
         state.at = at;
     }
 
+    /// A copy stands on frames of its source that may not be durable yet: whoever syncs the copy
+    /// syncs them too.
+    pub(crate) fn inherit_unsynced(&self, source: &Volume, at: Lsn) {
+        let segments: Vec<SegmentId> = source.named.lock().keys().copied().collect();
+        let mut named = self.named.lock();
+        named.extend(segments.into_iter().map(|segment| (segment, at)));
+    }
+
     /// A full journal is a passing state; any other failure ends the volume's changes.
     fn journal_failed(&self, error: JournalError) -> FsError {
         if !matches!(error, JournalError::Full { .. }) {
