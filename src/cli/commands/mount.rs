@@ -66,7 +66,7 @@ pub(crate) struct Args {
     options: Vec<String>,
 
     /// Send every write to the daemon at once, instead of letting the kernel collect them: slower,
-    /// and a killed daemon then loses no write at all
+    /// and a killed daemon then loses only what was written through a shared mapping
     #[arg(long)]
     write_through: bool,
 
