@@ -82,7 +82,9 @@ fn postgres_starts_from_a_snapshot_under_load() {
     }
     postgres.crash();
     load.finish(LIMIT);
-    Postgres::start(&data, fixture.folder(), "pg").check();
+    let postgres = Postgres::start(&data, fixture.folder(), "pg");
+    postgres.check();
+    postgres.stop();
 }
 
 /// A rollback undoes a disaster: the database starts with exactly the rows of the snapshot.
