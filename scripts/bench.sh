@@ -1,21 +1,27 @@
 #!/usr/bin/env bash
 # volfs beside the filesystem that its pool lies on, in the same minutes: fio, pgbench, the time
 # that snapshots and clones take, and the daemon's memory. Each pair of runs is interleaved.
-# Usage: scripts/bench.sh [--quick] [FOLDER]   (default FOLDER: a temporary one; needs 8 GiB)
+# Usage: scripts/bench.sh [--quick | --cost] [FOLDER]   (default FOLDER: a temporary one; needs 8 GiB)
+#   --cost   counts instead of timing: what a commit costs in requests, system calls, flushes, bytes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-rounds=3 seconds=5 file_mib=1024 scale=30 bench_seconds=20
-if [ "${1:-}" = --quick ]; then
+rounds=3 seconds=5 file_mib=1024 scale=30 bench_seconds=20 mode=time
+if [ "${1:-}" = --cost ]; then
+    mode=cost
+    shift
+elif [ "${1:-}" = --quick ]; then
     rounds=1 seconds=3 file_mib=256 scale=5 bench_seconds=5
     shift
 fi
 [ "$(id -u)" = 0 ] || { echo "bench: run as root" >&2; exit 1; }
 
 scripts/setup.sh
-cargo build --quiet --release
-export VOLFS_BIN=$PWD/target/release/volfs
+if [ -z "${VOLFS_BIN:-}" ]; then
+    cargo build --quiet --release
+    export VOLFS_BIN=$PWD/target/release/volfs
+fi
 
 scratch=$(mktemp -d "${1:-${TMPDIR:-/tmp}}/volfs-bench.XXXXXX")
 export VOLFS_POOL=$scratch/pool
@@ -100,6 +106,46 @@ latency() {
 memory_mib() {
     awk -v key="$1:" '$1 == key { printf "%.0f\n", $2 / 1024 }' "/proc/$(daemon_pid "$VOLFS_POOL")/status"
 }
+
+# What the daemon's system calls per commit are, counted by strace over 2048 commits.
+# $1: name  $2...: options of fio
+cost_of() {
+    local name=$1 commits=2048 pid tracer
+    shift
+    pid=$(daemon_pid "$VOLFS_POOL")
+    rm -f "$volume/cost"
+    strace -f -qq -o "$scratch/calls" -p "$pid" &
+    tracer=$!
+    until grep -q '^TracerPid:[[:space:]]*[1-9]' "/proc/$pid/status"; do sleep 0.1; done
+    fio --name=cost --directory="$volume" --filename=cost --ioengine=psync --refill_buffers \
+        --bs=8k --size=16m --fallocate=none --minimal "$@" >/dev/null
+    kill -INT "$tracer"
+    wait "$tracer" || true
+    # A call that another thread's call interrupts has two lines, the second with the result.
+    awk -v name="$name" -v n="$commits" '
+        / <unfinished \.\.\.>$/ { next }
+        {
+            call = $2 == "<..." ? $3 : $2
+            sub(/\(.*/, "", call)
+            calls[call]++
+            all++
+            if (call ~ /^pwrite/) { writes++; bytes += $NF }
+        }
+        END {
+            flushes = calls["fdatasync"] + calls["fsync"]
+            printf "%-34s %9.2f %9.2f %9.2f %9.2f %9.2f %9.0f\n", name, calls["read"] / n,
+                writes / n, flushes / n, calls["futex"] / n, all / n, bytes / n
+        }' "$scratch/calls"
+}
+
+if [ "$mode" = cost ]; then
+    printf '%-34s %9s %9s %9s %9s %9s %9s\n' "per commit" requests writes flushes futexes \
+        "all calls" bytes
+    cost_of "8 KiB append, fdatasync each" --rw=write --fdatasync=1
+    cost_of "8 KiB append, fsync each" --rw=write --fsync=1
+    cost_of "8 KiB O_DIRECT O_DSYNC write" --rw=write --direct=1 --sync=dsync
+    exit
+fi
 
 echo "$(nproc) cores, $(df --output=fstype "$scratch" | tail -n 1) below, $(uname -r)," \
     "medians of $rounds, load before: $(cut -d ' ' -f 1 /proc/loadavg)"

@@ -10,7 +10,7 @@ needs_build=(
 needs_databases=(
     "postgresql-15 /usr/lib/postgresql/15/bin/pg_amcheck" "sqlite3 sqlite3"
     "redis-server redis-server" "redis-tools redis-cli" "fio fio" "fuse3 fusermount3"
-    "docker.io /usr/sbin/dockerd"
+    "docker.io /usr/sbin/dockerd" "strace strace"
 )
 
 missing_packages() {
