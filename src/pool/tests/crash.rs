@@ -10,7 +10,10 @@
 //!
 //! `VOLFS_SEEDS=7` or `VOLFS_SEEDS=3,5` or `VOLFS_SEEDS=100..200` runs those seeds instead.
 
+mod change;
 mod model;
+mod reading;
+mod steps;
 mod world;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,130 @@
+//! One file: what reads see, what the medium holds, and the effects between the two.
+
+use std::collections::BTreeMap;
+
+use crate::base::SplitMix64;
+
+/// Bytes that the medium writes whole.
+const SECTOR: usize = 512;
+
+#[derive(Clone, Default)]
+pub(super) struct Image {
+    pub(super) live: Vec<u8>,
+    pub(super) durable: Vec<u8>,
+    pub(super) unsynced: Vec<FileEffect>,
+}
+
+#[derive(Clone)]
+pub(super) enum FileEffect {
+    Write { offset: usize, bytes: Vec<u8> },
+    Length(usize),
+}
+
+fn put(bytes: &mut Vec<u8>, offset: usize, new: &[u8]) {
+    let end = offset + new.len();
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
+    bytes[offset..end].copy_from_slice(new);
+}
+
+/// A write's pieces, each within one sector.
+fn pieces(offset: usize, bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let first = (SECTOR - offset % SECTOR).min(bytes.len());
+    let (head, rest) = bytes.split_at(first);
+    let head = (!head.is_empty()).then_some((offset, head));
+    let sectors = rest.chunks(SECTOR).enumerate();
+    head.into_iter()
+        .chain(sectors.map(move |(index, piece)| (offset + first + index * SECTOR, piece)))
+}
+
+impl Image {
+    pub(super) fn write(&mut self, offset: usize, bytes: Vec<u8>) {
+        let end = offset + bytes.len();
+        if end > self.live.len() {
+            self.live.resize(end, 0);
+            self.unsynced.push(FileEffect::Length(end));
+        }
+        self.live[offset..end].copy_from_slice(&bytes);
+        self.unsynced.push(FileEffect::Write { offset, bytes });
+    }
+
+    pub(super) fn set_len(&mut self, len: usize) {
+        self.live.resize(len, 0);
+        self.unsynced.push(FileEffect::Length(len));
+    }
+
+    pub(super) fn sync(&mut self) {
+        for effect in std::mem::take(&mut self.unsynced) {
+            match effect {
+                FileEffect::Write { offset, bytes } => put(&mut self.durable, offset, &bytes),
+                FileEffect::Length(len) => self.durable.resize(len, 0),
+            }
+        }
+    }
+
+    pub(super) fn lose_pages(&mut self) {
+        let is_length = |effect: &FileEffect| matches!(effect, FileEffect::Length(_));
+        self.unsynced.retain(is_length);
+    }
+
+    /// What a reader finds after the clean pages were dropped.
+    pub(super) fn reread(&mut self) {
+        let mut again = self.clone();
+        again.sync();
+        self.live = again.durable;
+    }
+
+    /// What a power loss leaves of it.
+    pub(super) fn survive(&self, random: &mut SplitMix64) -> Vec<u8> {
+        // Many losses are of one kind throughout: the medium wrote all, or none, of this file.
+        let kept = [0, 50, 90, 100][random.below(4) as usize];
+        let mut versions: BTreeMap<usize, u64> = BTreeMap::new();
+        let mut lengths = 0;
+        for effect in &self.unsynced {
+            match effect {
+                FileEffect::Write { offset, bytes } => {
+                    for (at, _) in pieces(*offset, bytes) {
+                        *versions.entry(at / SECTOR).or_default() += 1;
+                    }
+                }
+                FileEffect::Length(_) => lengths += 1,
+            }
+        }
+        let mut choose = |count: &mut u64| {
+            if !random.chance(kept) {
+                *count = if kept == 0 {
+                    0
+                } else {
+                    random.below(*count + 1)
+                };
+            }
+        };
+        versions.values_mut().for_each(&mut choose);
+        choose(&mut lengths);
+
+        let mut data = self.durable.clone();
+        let mut len = data.len();
+        for effect in &self.unsynced {
+            match effect {
+                FileEffect::Write { offset, bytes } => {
+                    for (at, piece) in pieces(*offset, bytes) {
+                        let left = versions.entry(at / SECTOR).or_default();
+                        if *left > 0 {
+                            *left -= 1;
+                            put(&mut data, at, piece);
+                        }
+                    }
+                }
+                FileEffect::Length(new) if lengths > 0 => {
+                    lengths -= 1;
+                    len = *new;
+                    data.truncate(data.len().min(if *new < len { *new } else { usize::MAX }));
+                }
+                FileEffect::Length(_) => {}
+            }
+        }
+        data.resize(len, 0);
+        data
+    }
+}

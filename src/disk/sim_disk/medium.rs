@@ -1,0 +1,204 @@
+//! The medium as the product sees it.
+
+use std::io;
+use std::sync::Arc;
+
+use super::faults::{Kind, broken, error};
+use super::names::{EntryEffect, parent};
+use super::{Image, SimDisk, State};
+use crate::disk::{Disk, DiskFile, DiskResult, DiskSpace};
+
+impl State {
+    fn enter(&mut self, effect: EntryEffect) {
+        effect.apply(&mut self.live);
+        self.unsynced.push(effect);
+    }
+
+    fn image(&mut self, file: u64) -> &mut Image {
+        self.files.entry(file).or_default()
+    }
+}
+
+impl SimDisk {
+    fn file(&self, path: &str, file: u64) -> Arc<dyn DiskFile> {
+        Arc::new(SimFile {
+            disk: self.clone(),
+            path: path.to_owned(),
+            file,
+        })
+    }
+}
+
+impl Disk for SimDisk {
+    fn create(&self, path: &str) -> DiskResult<Arc<dyn DiskFile>> {
+        let mut state = self.state.lock();
+        state.effect(Kind::Other, "create", path)?;
+        let folder = parent(path);
+        if !folder.is_empty() && !state.live.folders.contains(folder) {
+            return Err(error("create", path, io::ErrorKind::NotFound));
+        }
+        if state.live.files.contains_key(path) {
+            return Err(error("create", path, io::ErrorKind::AlreadyExists));
+        }
+        let file = state.next_file;
+        state.next_file += 1;
+        state.files.insert(file, Image::default());
+        state.enter(EntryEffect::Create(path.to_owned(), file));
+        drop(state);
+        Ok(self.file(path, file))
+    }
+
+    fn open(&self, path: &str) -> DiskResult<Arc<dyn DiskFile>> {
+        let state = self.state.lock();
+        state.alive("open", path)?;
+        let file = state.live.files.get(path).copied();
+        drop(state);
+        let file = file.ok_or_else(|| error("open", path, io::ErrorKind::NotFound))?;
+        Ok(self.file(path, file))
+    }
+
+    fn remove(&self, path: &str) -> DiskResult<()> {
+        let mut state = self.state.lock();
+        state.effect(Kind::Other, "remove", path)?;
+        if !state.live.files.contains_key(path) {
+            return Err(error("remove", path, io::ErrorKind::NotFound));
+        }
+        state.enter(EntryEffect::Remove(path.to_owned()));
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
+        assert_eq!(parent(from), parent(to), "the pool renames within a folder");
+        let mut state = self.state.lock();
+        state.effect(Kind::Other, "rename", from)?;
+        let file = state.live.files.get(from).copied();
+        let file = file.ok_or_else(|| error("rename", from, io::ErrorKind::NotFound))?;
+        state.enter(EntryEffect::Rename(from.to_owned(), to.to_owned(), file));
+        Ok(())
+    }
+
+    fn create_dir(&self, path: &str) -> DiskResult<()> {
+        let mut state = self.state.lock();
+        state.effect(Kind::Other, "create folder", path)?;
+        if !state.live.folders.contains(path) {
+            state.enter(EntryEffect::CreateFolder(path.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn list(&self, dir: &str) -> DiskResult<Vec<String>> {
+        let state = self.state.lock();
+        state.alive("list", dir)?;
+        if !dir.is_empty() && !state.live.folders.contains(dir) {
+            return Err(error("list", dir, io::ErrorKind::NotFound));
+        }
+        let paths = state.live.files.keys().chain(&state.live.folders);
+        let own = paths.filter(|path| parent(path) == dir);
+        let mut names: Vec<String> = own
+            .map(|path| path.rsplit('/').next().unwrap_or(path).to_owned())
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn sync_dir(&self, dir: &str) -> DiskResult<()> {
+        let mut state = self.state.lock();
+        state.effect(Kind::Other, "sync folder", dir)?;
+        if state.lie == Some(&*format!("{dir}/.")) {
+            return Ok(());
+        }
+        let effects = std::mem::take(&mut state.unsynced);
+        let (now, later): (Vec<_>, Vec<_>) = effects
+            .into_iter()
+            .partition(|effect| effect.folder() == dir);
+        now.iter()
+            .for_each(|effect| effect.apply(&mut state.durable));
+        state.unsynced = later;
+        Ok(())
+    }
+
+    fn space(&self) -> DiskResult<DiskSpace> {
+        Ok(DiskSpace {
+            free: 1 << 40,
+            total: 1 << 40,
+        })
+    }
+}
+
+/// An open file; removed ones stay readable.
+struct SimFile {
+    disk: SimDisk,
+    path: String,
+    file: u64,
+}
+
+impl DiskFile for SimFile {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<()> {
+        match self.read_at(buf, offset)? == buf.len() {
+            true => Ok(()),
+            false => Err(error("read", &self.path, io::ErrorKind::UnexpectedEof)),
+        }
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<usize> {
+        let mut state = self.disk.state.lock();
+        state.alive("read", &self.path)?;
+        let live = &state.image(self.file).live;
+        let rest = live.get(offset as usize..).unwrap_or(&[]);
+        let len = rest.len().min(buf.len());
+        buf[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> DiskResult<()> {
+        let mut bytes = parts.concat();
+        let mut state = self.disk.state.lock();
+        let fails = state.effect(Kind::Write, "write to", &self.path)?;
+        if fails {
+            bytes.truncate(bytes.len() / 2);
+        }
+        state.image(self.file).write(offset as usize, bytes);
+        match fails {
+            true => Err(broken("write to", &self.path)),
+            false => Ok(()),
+        }
+    }
+
+    fn len(&self) -> DiskResult<u64> {
+        let mut state = self.disk.state.lock();
+        state.alive("read the length of", &self.path)?;
+        Ok(state.image(self.file).live.len() as u64)
+    }
+
+    fn set_len(&self, len: u64) -> DiskResult<()> {
+        let mut state = self.disk.state.lock();
+        state.effect(Kind::Other, "set the length of", &self.path)?;
+        state.image(self.file).set_len(len as usize);
+        Ok(())
+    }
+
+    fn sync(&self) -> DiskResult<()> {
+        let mut state = self.disk.state.lock();
+        let fails = state.effect(Kind::Sync, "sync", &self.path)?;
+        if state.lie.is_some_and(|below| self.path.starts_with(below)) {
+            return Ok(());
+        }
+        let image = state.image(self.file);
+        match fails {
+            true => {
+                image.lose_pages();
+                Err(broken("sync", &self.path))
+            }
+            false => {
+                image.sync();
+                Ok(())
+            }
+        }
+    }
+
+    fn start_writeback(&self, _offset: u64, _len: u64) {}
+
+    fn drop_cache(&self) {
+        self.disk.state.lock().image(self.file).reread();
+    }
+}
