@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::base::{BlockId, Pointer, PoolId, SegmentId};
-use crate::disk::Disk;
+use crate::disk::{Disk, Step};
 
 use super::cache::BlockCache;
 use super::index::{Index, RecentFrames};
@@ -154,30 +154,31 @@ impl BlockStore {
     /// Makes everything appended so far to these segments durable: one fdatasync for each that has
     /// unsynced bytes, shared by concurrent callers, and the folder when the file is new. A failed
     /// sync poisons the segment: each later call that names it fails. All are tried; the first
-    /// error is returned. A segment that has been deleted was durable before.
-    pub fn sync(&self, segments: &[SegmentId]) -> BlockResult<()> {
+    /// error is returned. A segment that has been deleted was durable before. `step` is what the
+    /// caller needs it for.
+    pub fn sync(&self, segments: &[SegmentId], step: Step) -> BlockResult<()> {
         let mut result = Ok(());
         for &id in segments {
-            result = result.and(self.sync_one(id));
+            result = result.and(self.sync_one(id, step));
         }
         result
     }
 
-    fn sync_one(&self, id: SegmentId) -> BlockResult<()> {
+    fn sync_one(&self, id: SegmentId, step: Step) -> BlockResult<()> {
         let Some(segment) = self.core.set.get(id) else {
             let existed = id < self.next_segment();
             return existed
                 .then_some(())
                 .ok_or(BlockError::UnknownSegment { segment: id });
         };
-        self.core.set.sync(&segment)?;
+        self.core.set.sync(&segment, step)?;
         self.core.feed(&segment);
         Ok(())
     }
 
     /// As [`BlockStore::sync`] of all segments with unsynced bytes.
-    pub fn sync_all(&self) -> BlockResult<()> {
-        self.sync(&self.core.set.restless())
+    pub fn sync_all(&self, step: Step) -> BlockResult<()> {
+        self.sync(&self.core.set.restless(), step)
     }
 
     /// How far a segment is durable, in bytes; 0 for one that does not exist.
@@ -244,7 +245,7 @@ impl BlockStore {
             return Ok(());
         }
         self.core.appender.shut();
-        let result = self.sync_all();
+        let result = self.sync_all(Step::SegmentClosed);
         if let Some(index) = &self.core.index {
             index.close();
         }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::base::{Pointer, PoolId};
-use crate::disk::FileDisk;
+use crate::disk::{FileDisk, Step};
 use hooked_disk::{Call, HookedDisk};
 
 const POOL: PoolId = PoolId([9; 16]);
@@ -172,7 +172,9 @@ fn impossible_lengths_are_refused() {
         store.put_blocks(&[b"a", b""]).unwrap_err(),
         store.put_node(id, b"").unwrap_err(),
         store.put_node(id, &long).unwrap_err(),
-        store.sync(&[SegmentId(77)]).unwrap_err(),
+        store
+            .sync(&[SegmentId(77)], Step::SegmentBeforeReply)
+            .unwrap_err(),
     ] {
         assert_eq!(error.nature(), crate::base::Nature::Refused, "{error}");
     }
@@ -223,7 +225,9 @@ fn threads_do_not_disturb_each_other() {
                         .collect();
                     let slices: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
                     let pointers = store.put_blocks(&slices).unwrap();
-                    store.sync(&[pointers[0].place.segment]).unwrap();
+                    store
+                        .sync(&[pointers[0].place.segment], Step::SegmentBeforeReply)
+                        .unwrap();
                     let found = store.read_blocks(&pointers).unwrap();
                     for ((pointer, content), block) in pointers.iter().zip(&found).zip(&blocks) {
                         assert_eq!(pointer.id, block_id(block));
@@ -236,7 +240,7 @@ fn threads_do_not_disturb_each_other() {
             });
         }
     });
-    store.sync_all().unwrap();
+    store.sync_all(Step::SegmentBeforeSuperblock).unwrap();
     assert_eq!(store.unsynced_bytes(), 0);
     assert_eq!(store.stats().blocks_put, 1600);
     assert_eq!(store.stats().bytes_put, 1600 * 8192);

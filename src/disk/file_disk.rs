@@ -7,7 +7,7 @@ use std::os::unix::io::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Disk, DiskError, DiskFile, DiskResult, DiskSpace};
+use super::{Disk, DiskError, DiskFile, DiskResult, DiskSpace, Step};
 
 /// A folder of the host's filesystem. Files are made 0600, folders 0700.
 pub struct FileDisk {
@@ -81,7 +81,7 @@ impl Disk for FileDisk {
         Ok(names)
     }
 
-    fn sync_dir(&self, dir: &str) -> DiskResult<()> {
+    fn sync_dir(&self, dir: &str, _step: Step) -> DiskResult<()> {
         File::open(self.root.join(dir))
             .and_then(|folder| folder.sync_all())
             .map_err(|source| DiskError::new("sync folder", dir, source))
@@ -181,7 +181,7 @@ impl DiskFile for HostFile {
             .map_err(self.fail(format!("set the length to {len} of")))
     }
 
-    fn sync(&self) -> DiskResult<()> {
+    fn sync(&self, _step: Step) -> DiskResult<()> {
         self.file.sync_data().map_err(self.fail("sync"))
     }
 
@@ -198,7 +198,7 @@ impl DiskFile for HostFile {
         };
     }
 
-    fn drop_cache(&self) {
+    fn drop_cache(&self, _step: Step) {
         let advice = rustix::fs::Advice::DontNeed;
         if let Err(errno) = rustix::fs::fadvise(&self.file, 0, None, advice) {
             log::warn!("cannot drop the cached pages of '{}': {errno}", self.path);
@@ -218,8 +218,8 @@ mod tests {
         disk.create_dir("a").unwrap();
         let file = disk.create("a/f").unwrap();
         file.write_at(&[b"one", b"", b"two"], 4).unwrap();
-        file.sync().unwrap();
-        disk.sync_dir("a").unwrap();
+        file.sync(Step::JournalBeforeReply).unwrap();
+        disk.sync_dir("a", Step::SegmentNamed).unwrap();
 
         let mut buf = [1; 10];
         file.read_exact_at(&mut buf, 0).unwrap();

@@ -9,15 +9,17 @@ mod lock;
 mod replace;
 #[cfg(test)]
 mod sim_disk;
+mod step;
 
 use std::sync::Arc;
 
 pub use error::{DiskError, DiskResult};
 pub use file_disk::FileDisk;
 pub use lock::{LockFailure, PoolLock};
-pub use replace::replace_file;
+pub use replace::{Replacing, replace_file};
 #[cfg(test)]
 pub(crate) use sim_disk::{Fault, SimDisk};
+pub use step::Step;
 
 /// A folder of files on a medium.
 pub trait Disk: Send + Sync + 'static {
@@ -40,8 +42,9 @@ pub trait Disk: Send + Sync + 'static {
     /// Names in a folder, sorted; `""` is the pool's folder.
     fn list(&self, dir: &str) -> DiskResult<Vec<String>>;
 
-    /// Makes the folder's entries durable: creations, removals, renames.
-    fn sync_dir(&self, dir: &str) -> DiskResult<()>;
+    /// Makes the folder's entries durable: creations, removals, renames. `step` is what that is
+    /// needed for.
+    fn sync_dir(&self, dir: &str, step: Step) -> DiskResult<()>;
 
     /// Free and total bytes of the medium, as an unprivileged process may use them.
     fn space(&self) -> DiskResult<DiskSpace>;
@@ -79,12 +82,14 @@ pub trait DiskFile: Send + Sync {
     fn set_len(&self, len: u64) -> DiskResult<()>;
 
     /// fdatasync: data and length are on the medium when it returns. After an error nothing about
-    /// the unsynced bytes is known, and a later success proves nothing for them.
-    fn sync(&self) -> DiskResult<()>;
+    /// the unsynced bytes is known, and a later success proves nothing for them. `step` is what it
+    /// is needed for.
+    fn sync(&self, step: Step) -> DiskResult<()>;
 
     /// Starts writing the range to the medium, without waiting and without any promise.
     fn start_writeback(&self, offset: u64, len: u64);
 
-    /// Drops clean cached pages, so that the next read comes from the medium.
-    fn drop_cache(&self);
+    /// Drops clean cached pages, so that the next read comes from the medium. `step` is what it is
+    /// needed for.
+    fn drop_cache(&self, step: Step);
 }

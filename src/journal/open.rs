@@ -15,7 +15,7 @@ use super::slots::{self, FoundSlot};
 use super::sync::Flushing;
 use super::{JournalError, JournalOptions, JournalPosition, JournalResult};
 use crate::base::{Lsn, PoolId};
-use crate::disk::Disk;
+use crate::disk::{Disk, Step};
 
 /// The log, open for appending. All methods may be called from several threads at once.
 pub struct Journal {
@@ -66,7 +66,7 @@ impl Journal {
     ) -> JournalResult<JournalPosition> {
         options.check()?;
         disk.create_dir(slots::DIR)?;
-        disk.sync_dir("")?;
+        disk.sync_dir("", Step::JournalFolderNamed)?;
         for number in 0..slots::FIRST_SLOTS {
             slots::make(disk, number, u64::from(options.file_bytes))?;
         }
@@ -100,7 +100,7 @@ impl Journal {
             disk.remove(&slots::slot_path(*number))?;
         }
         if !found.unfinished.is_empty() {
-            disk.sync_dir(slots::DIR)?;
+            disk.sync_dir(slots::DIR, Step::UnfinishedFileRemoved)?;
         }
         let released = released.min(at.lsn);
         found.slots.sort_by_key(|slot| slot.number);

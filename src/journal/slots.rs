@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::header::{HEADER_BYTES, RecordHeader};
 use super::{JournalError, JournalOptions, JournalResult};
-use crate::disk::{Disk, DiskFile, DiskResult};
+use crate::disk::{Disk, DiskFile, DiskResult, Step};
 
 /// Folder of the slots.
 pub(super) const DIR: &str = "journal";
@@ -74,8 +74,8 @@ pub(super) fn make(disk: &dyn Disk, number: u32, file_bytes: u64) -> DiskResult<
         file.start_writeback(offset, len);
         offset += len;
     }
-    file.sync()?;
-    disk.sync_dir(DIR)?;
+    file.sync(Step::JournalFileMade)?;
+    disk.sync_dir(DIR, Step::JournalFileNamed)?;
     Ok(file)
 }
 
@@ -84,10 +84,10 @@ pub(super) fn make(disk: &dyn Disk, number: u32, file_bytes: u64) -> DiskResult<
 pub(super) fn settle(disk: &dyn Disk) -> DiskResult<()> {
     for number in slot_numbers(disk)? {
         let file = disk.open(&slot_path(number))?;
-        file.sync()?;
-        file.drop_cache();
+        file.sync(Step::JournalSettled)?;
+        file.drop_cache(Step::JournalReread);
     }
-    disk.sync_dir(DIR)
+    disk.sync_dir(DIR, Step::JournalFolderSettled)
 }
 
 /// Opens the slots and reads what each holds.

@@ -7,7 +7,7 @@ use super::header::SECTOR_BYTES;
 use super::open::{Journal, Shared};
 use super::{JournalError, JournalResult};
 use crate::base::Lsn;
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, Step};
 
 /// Whether somebody flushes, and what for.
 #[derive(Default)]
@@ -20,13 +20,13 @@ pub(super) struct Flushing {
 
 impl Journal {
     /// Returns when everything up to `lsn` is on the medium. One fdatasync serves all who wait;
-    /// nothing new: no flush.
+    /// nothing new: no flush. `step` is what the caller needs it for.
     ///
     /// # Errors
     /// A failed sync poisons the journal for good: its caller gets [`JournalError::Disk`], all who
     /// wait and all later ones [`JournalError::Poisoned`]. It is not tried again, because the
     /// kernel would report success for pages it has lost.
-    pub fn sync(&self, lsn: Lsn) -> JournalResult<()> {
+    pub fn sync(&self, lsn: Lsn, step: Step) -> JournalResult<()> {
         let shared = &*self.shared;
         shared.check_poison()?;
         let lsn = lsn.0.min(shared.appended.load(Ordering::Acquire));
@@ -48,7 +48,7 @@ impl Journal {
                 files,
                 done: false,
             };
-            let result = leader.flush();
+            let result = leader.flush(step);
             drop(leader);
             // The target covers `lsn`, which was appended before.
             return result;
@@ -74,7 +74,7 @@ impl Leader<'_> {
     /// 2. sync the files, oldest first: a crash leaves some prefix of the log, and beyond it
     ///    perhaps remains that do not chain;
     /// 3. publish, after all files: nobody was told before that anything is durable.
-    fn flush(&mut self) -> JournalResult<()> {
+    fn flush(&mut self, step: Step) -> JournalResult<()> {
         let shared = self.shared;
         let target = {
             let mut writer = shared.writer.lock();
@@ -83,7 +83,7 @@ impl Leader<'_> {
             writer.position.lsn.0
         };
         for (_, file) in &self.files {
-            file.sync().map_err(JournalError::Disk)?;
+            file.sync(step).map_err(JournalError::Disk)?;
         }
         shared.durable.store(target, Ordering::Release);
         self.done = true;

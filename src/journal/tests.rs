@@ -11,7 +11,7 @@ use mem_disk::MemDisk;
 use super::header::{HEADER_BYTES, record_bytes};
 use super::*;
 use crate::base::{Nature, PoolId};
-use crate::disk::{Disk, FileDisk};
+use crate::disk::{Disk, FileDisk, Step};
 
 const POOL: PoolId = PoolId(*b"pool of the test");
 const VOLUME: VolumeId = VolumeId(9);
@@ -127,7 +127,7 @@ fn records_come_back() {
     let (first, second) = (first.lsn, second.lsn);
     assert_eq!((first, second), (Lsn(80), Lsn(152)));
     assert_eq!((journal.durable(), journal.fill()), (Lsn(0), (152, 8192)));
-    journal.sync(first).unwrap();
+    journal.sync(first, Step::JournalBeforeReply).unwrap();
     assert_eq!(journal.durable(), second);
     let position = journal.appended();
     drop(journal);
@@ -215,7 +215,7 @@ fn appends_after_a_sync_start_in_a_new_sector() {
     fixture.disk.close_gate(true);
     let syncing = std::thread::spawn({
         let journal = Arc::clone(&journal);
-        move || journal.sync(Lsn(160))
+        move || journal.sync(Lsn(160), Step::JournalBeforeReply)
     });
     fixture.disk.wait_for_syncs(syncs + 1);
     assert_eq!(append(&journal, &[2; 8]).unwrap(), Lsn(512 + 80));
@@ -224,7 +224,9 @@ fn appends_after_a_sync_start_in_a_new_sector() {
     syncing.join().unwrap().unwrap();
 
     assert_eq!(journal.durable(), Lsn(160));
-    journal.sync(Lsn(512 + 160)).unwrap();
+    journal
+        .sync(Lsn(512 + 160), Step::JournalBeforeReply)
+        .unwrap();
     assert_eq!(append(&journal, &[3; 8]).unwrap(), Lsn(1024 + 80));
     let (records, end) = fixture.scan(fixture.start);
     assert_eq!((records.len(), end.position), (5, journal.appended()));
@@ -236,10 +238,12 @@ fn sync_without_anything_new_does_not_flush() {
     let mut fixture = Fixture::new(4096, 2);
     let journal = fixture.open_new();
     let before = fixture.disk.syncs_started();
-    journal.sync(Lsn(0)).unwrap();
+    journal.sync(Lsn(0), Step::JournalBeforeReply).unwrap();
     let lsn = append(&journal, b"x").unwrap();
-    journal.sync(Lsn(u64::MAX)).unwrap();
-    journal.sync(lsn).unwrap();
+    journal
+        .sync(Lsn(u64::MAX), Step::JournalBeforeReply)
+        .unwrap();
+    journal.sync(lsn, Step::JournalBeforeReply).unwrap();
     assert_eq!(
         (journal.durable(), fixture.disk.syncs_started()),
         (lsn, before + 1)
@@ -256,7 +260,11 @@ fn one_flush_serves_all_who_wait() {
     fixture.disk.close_gate(true);
     let spawn_sync = |lsn| {
         let journal = Arc::clone(&journal);
-        std::thread::spawn(move || journal.sync(lsn).map(|()| journal.durable() >= lsn))
+        std::thread::spawn(move || {
+            journal
+                .sync(lsn, Step::JournalBeforeReply)
+                .map(|()| journal.durable() >= lsn)
+        })
     };
     let mut threads = vec![spawn_sync(lsn)];
     fixture.disk.wait_for_syncs(before + 1);
@@ -283,7 +291,7 @@ fn concurrent_appends_are_all_there() {
             scope.spawn(move || {
                 for number in 0..50_u8 {
                     let lsn = append(journal, &[thread, number]).unwrap();
-                    journal.sync(lsn).unwrap();
+                    journal.sync(lsn, Step::JournalBeforeReply).unwrap();
                     assert!(journal.durable() >= lsn);
                 }
             });
@@ -316,7 +324,7 @@ fn files_are_recycled_and_stale_records_never_follow() {
         let lsn = append(&journal, &body).unwrap();
         expected.push((journal.appended(), body));
         if number % 3 == 0 {
-            journal.sync(lsn).unwrap();
+            journal.sync(lsn, Step::JournalBeforeReply).unwrap();
         }
         if number % 7 == 0 {
             let (records, end) = fixture.scan(from);
@@ -354,7 +362,7 @@ fn log_is_full_until_a_file_is_released() {
         "the journal is full: 16384 of 16384 bytes wait for a checkpoint"
     );
     assert_eq!(error.nature(), Nature::Environment);
-    journal.sync(Lsn(16384)).unwrap();
+    journal.sync(Lsn(16384), Step::JournalBeforeReply).unwrap();
 
     journal.release(Lsn(4095));
     assert!(matches!(
@@ -429,7 +437,10 @@ fn failed_write_poisons() {
         append(&journal, b"later"),
         Err(JournalError::Poisoned)
     ));
-    assert!(matches!(journal.sync(lsn), Err(JournalError::Poisoned)));
+    assert!(matches!(
+        journal.sync(lsn, Step::JournalBeforeReply),
+        Err(JournalError::Poisoned)
+    ));
     assert_eq!(bodies(&fixture.scan(fixture.start).0), [b"good"]);
 }
 
@@ -440,7 +451,7 @@ fn failed_sync_poisons_all_who_wait() {
     let mut fixture = Fixture::new(4096, 2);
     let journal = Arc::new(fixture.open_new());
     let kept = append(&journal, b"kept").unwrap();
-    journal.sync(kept).unwrap();
+    journal.sync(kept, Step::JournalBeforeReply).unwrap();
     let lost = append(&journal, b"lost").unwrap();
 
     let before = fixture.disk.syncs_started();
@@ -448,7 +459,7 @@ fn failed_sync_poisons_all_who_wait() {
     fixture.disk.close_gate(true);
     let spawn_sync = || {
         let journal = Arc::clone(&journal);
-        std::thread::spawn(move || journal.sync(lost).unwrap_err())
+        std::thread::spawn(move || journal.sync(lost, Step::JournalBeforeReply).unwrap_err())
     };
     let leader = spawn_sync();
     fixture.disk.wait_for_syncs(before + 1);
@@ -459,7 +470,10 @@ fn failed_sync_poisons_all_who_wait() {
         assert!(matches!(follower.join().unwrap(), JournalError::Poisoned));
     }
     fixture.disk.fail_syncs(false);
-    assert!(matches!(journal.sync(kept), Err(JournalError::Poisoned)));
+    assert!(matches!(
+        journal.sync(kept, Step::JournalBeforeReply),
+        Err(JournalError::Poisoned)
+    ));
     assert!(matches!(
         append(&journal, b"later"),
         Err(JournalError::Poisoned)
@@ -650,7 +664,7 @@ fn works_on_files_of_the_host() {
         .unwrap();
         for number in 0..10_u8 {
             let lsn = append(&journal, &[number; 1500]).unwrap();
-            journal.sync(lsn).unwrap();
+            journal.sync(lsn, Step::JournalBeforeReply).unwrap();
         }
         let end = journal.appended();
         drop(journal);

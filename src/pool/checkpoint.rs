@@ -9,6 +9,7 @@ use super::superblock::Superblock;
 use super::volumes::of;
 use super::{Pool, PoolResult, lock_states};
 use crate::base::{Key, SegmentId, SnapshotId, Value, VolumeId, VolumeName};
+use crate::disk::Step;
 use crate::journal::JournalPosition;
 use crate::tree::{self, Edits};
 use crate::volume::core::admission::{Checkpointed, Wake};
@@ -152,8 +153,10 @@ impl Pool {
         }
         let root = self.write_catalog(frozen, &sealed)?;
         let settled_below = self.first_open_segment();
-        self.shared.store.sync_all()?;
-        self.journal()?.sync(frozen.at.lsn)?;
+        let store = &self.shared.store;
+        store.sync_all(Step::SegmentBeforeSuperblock)?;
+        let journal = self.journal()?;
+        journal.sync(frozen.at.lsn, Step::JournalBeforeSuperblock)?;
 
         let mut published = self.published.lock();
         let older = published.newest;

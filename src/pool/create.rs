@@ -8,7 +8,7 @@ use super::settings::{self, PoolFile};
 use super::superblock::{Superblock, SuperblockFile};
 use super::{Pool, PoolError, PoolResult};
 use crate::base::{Clock, Lsn, PoolId, SegmentId, SystemClock};
-use crate::disk::{Disk, FileDisk};
+use crate::disk::{Disk, FileDisk, Step};
 use crate::journal::{Journal, JournalOptions, JournalPosition};
 
 /// Folders that a pool has.
@@ -56,9 +56,10 @@ impl Pool {
         let parent = path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty());
-        fs::File::open(parent.unwrap_or(Path::new(".")))
-            .and_then(|parent| parent.sync_all())
-            .map_err(fail("make durable the folder of"))?;
+        let parent = FileDisk::new(parent.unwrap_or(Path::new(".")));
+        parent
+            .sync_dir("", Step::PoolFolderNamed)
+            .map_err(|error| fail("make durable the folder of")(error.source))?;
 
         let id = fresh_id().map_err(fail("find a random identity for"))?;
         let file = PoolFile::new(id, SystemClock::new().now());

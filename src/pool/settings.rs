@@ -5,13 +5,17 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{PoolId, Timestamp};
-use crate::disk::{Disk, replace_file};
+use crate::disk::{Disk, Replacing, Step, replace_file};
 use crate::pool::superblock::FORMAT_VERSION;
 use crate::pool::{PoolError, PoolOptions, PoolResult};
 
 /// File name within the pool; its appearance is what makes a folder a pool.
 pub(crate) const PATH: &str = "pool.toml";
 const BYTES_MAX: usize = 64 << 10;
+const REPLACING: Replacing = Replacing {
+    written: Step::PoolFileWritten,
+    named: Step::PoolFileNamed,
+};
 
 /// Block sizes of a volume, in bytes: 4 KiB to 128 KiB, powers of two.
 pub(crate) fn is_block_size(bytes: u32) -> bool {
@@ -74,7 +78,7 @@ impl PoolFile {
             problem,
         };
         let text = toml::to_string(self).map_err(|error| invalid(error.to_string()))?;
-        Ok(replace_file(disk, "", PATH, text.as_bytes())?)
+        Ok(replace_file(disk, "", PATH, text.as_bytes(), REPLACING)?)
     }
 
     /// Reads it; `NotAPool` if there is none, `TooNew` if a newer volfs made it.
@@ -172,7 +176,7 @@ mod tests {
             .unwrap();
         assert_eq!(PoolFile::read(&disk, path).unwrap().id(path).unwrap(), id);
 
-        let put = |text: &str| replace_file(&disk, "", PATH, text.as_bytes()).unwrap();
+        let put = |text: &str| replace_file(&disk, "", PATH, text.as_bytes(), REPLACING).unwrap();
         put("format_version = 99\nnews = true\n");
         assert!(matches!(
             PoolFile::read(&disk, path),

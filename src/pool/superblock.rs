@@ -9,7 +9,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::{ByteReader, DecodeError, Lsn, PoolId, PutBytes, SegmentId};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, Step};
 use crate::journal::JournalPosition;
 use crate::pool::{PoolError, PoolResult};
 use crate::tree::TreeRoot;
@@ -147,8 +147,8 @@ impl SuperblockFile {
         for offset in SLOT_OFFSETS {
             file.write_at(&[&slot], offset)?;
         }
-        file.sync()?;
-        Ok(disk.sync_dir("")?)
+        file.sync(Step::FirstSuperblock)?;
+        Ok(disk.sync_dir("", Step::PoolFilesNamed)?)
     }
 
     /// Opens the file and finds the newest valid slot. What is read comes from the medium: after
@@ -169,8 +169,8 @@ impl SuperblockFile {
             }
             other => other?,
         };
-        file.sync()?;
-        file.drop_cache();
+        file.sync(Step::SuperblockSettled)?;
+        file.drop_cache(Step::SuperblockReread);
         let read = |offset| -> Result<Superblock, String> {
             let mut slot = vec![0; SLOT_BYTES];
             file.read_exact_at(&mut slot, offset)
@@ -216,7 +216,7 @@ impl SuperblockFile {
         let offset = SLOT_OFFSETS[(superblock.generation % 2) as usize];
         self.file
             .write_at(&[&superblock.encode(self.pool)], offset)?;
-        Ok(self.file.sync()?)
+        Ok(self.file.sync(Step::SuperblockPublished)?)
     }
 }
 

@@ -8,6 +8,7 @@ use super::records::{VolumeRecord, volume_key};
 use super::settings::is_block_size;
 use super::{NewVolume, Pool, PoolError, PoolResult, VolumeInfo, lock_states};
 use crate::base::{SnapshotName, Value, VolumeId, VolumeName};
+use crate::disk::Step;
 use crate::journal::{Change, JournalPosition, RecordKind};
 use crate::volume::{FsError, Volume};
 
@@ -170,7 +171,7 @@ impl Pool {
     }
 
     pub(super) fn sync_journal(&self, at: JournalPosition) -> PoolResult<()> {
-        Ok(self.journal()?.sync(at.lsn)?)
+        Ok(self.journal()?.sync(at.lsn, Step::CutBeforeReply)?)
     }
 
     fn fresh_hash_key(&self) -> PoolResult<[u8; 16]> {

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::base::{Key, PoolId, SegmentId, Value};
     use crate::block::StoreOptions;
-    use crate::disk::FileDisk;
+    use crate::disk::{FileDisk, Step};
     use crate::tree::{Cursor, Edits, TreeRoot, check, edit, get};
 
     fn open(dir: &Path) -> Arc<BlockStore> {
@@ -147,7 +147,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
         let root = grown(&BlockNodes::new(store.clone(), 1 << 20));
-        store.sync_all().unwrap();
+        store.sync_all(Step::SegmentBeforeSuperblock).unwrap();
         store.close().unwrap();
         drop(store);
 
@@ -174,7 +174,7 @@ mod tests {
         let store = open(dir.path());
         let nodes = BlockNodes::new(store.clone(), 1 << 20);
         let root = grown(&nodes);
-        store.sync_all().unwrap();
+        store.sync_all(Step::SegmentBeforeSuperblock).unwrap();
         let place = root.node.place;
         let middle = u64::from(place.offset) + u64::from(place.len / 2);
         for entry in fs::read_dir(dir.path().join("segments")).unwrap() {

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::base::{BlockId, Place, PoolId, SegmentId};
 use crate::block::{BlockError, BlockResult};
-use crate::disk::{Disk, DiskError, DiskFile};
+use crate::disk::{Disk, DiskError, DiskFile, Step};
 
 use super::handles::Handles;
 use super::layout::Owner;
@@ -44,7 +44,8 @@ impl SegmentSet {
             Err(error) if error.is_not_found() => {
                 disk.create_dir(SEGMENTS_DIR).map_err(BlockError::Folder)?;
                 // Without it a crash could lose the folder and all synced segments in it.
-                disk.sync_dir("").map_err(BlockError::Folder)?;
+                disk.sync_dir("", Step::SegmentsFolderNamed)
+                    .map_err(BlockError::Folder)?;
                 Vec::new()
             }
             names => names.map_err(BlockError::Folder)?,
@@ -234,15 +235,15 @@ impl SegmentSet {
     }
 
     /// Makes durable what has been written to the segment; see [`Segment::sync`].
-    pub(in crate::block) fn sync(&self, segment: &Segment) -> BlockResult<()> {
-        segment.sync(|plan| self.flush(segment, plan))?;
+    pub(in crate::block) fn sync(&self, segment: &Segment, step: Step) -> BlockResult<()> {
+        segment.sync(|plan| self.flush(segment, plan, step))?;
         if segment.is_at_rest() {
             self.restless.lock().remove(&segment.id());
         }
         Ok(())
     }
 
-    fn flush(&self, segment: &Segment, plan: &SyncPlan) -> BlockResult<()> {
+    fn flush(&self, segment: &Segment, plan: &SyncPlan, step: Step) -> BlockResult<()> {
         let fail = |source| BlockError::Disk {
             segment: segment.id(),
             source,
@@ -254,13 +255,17 @@ impl SegmentSet {
                 .open(&path(segment.id(), segment.kind()))
                 .map_err(fail)?,
         };
-        file.sync().map_err(fail)?;
+        file.sync(step).map_err(fail)?;
         if plan.settle {
-            file.drop_cache();
+            file.drop_cache(Step::SegmentReread);
         }
         if plan.list {
+            let step = match plan.settle {
+                true => Step::SegmentFolderSettled,
+                false => Step::SegmentNamed,
+            };
             self.disk
-                .sync_dir(SEGMENTS_DIR)
+                .sync_dir(SEGMENTS_DIR, step)
                 .map_err(BlockError::Folder)?;
         }
         Ok(())
@@ -275,7 +280,7 @@ impl SegmentSet {
             if segment.id() < first {
                 segment.declare_durable();
             }
-            result = result.and(self.sync(&segment));
+            result = result.and(self.sync(&segment, Step::SegmentSettled));
         }
         result
     }

@@ -109,7 +109,7 @@ fn the_index_is_fed_behind_the_writers() {
     store.index().drain();
     assert_eq!(store.index().lookup(&pointers[0].id), None);
 
-    store.sync_all().unwrap();
+    store.sync_all(Step::SegmentBeforeSuperblock).unwrap();
     store.index().drain();
     let known = pointers
         .iter()
@@ -188,7 +188,7 @@ fn without_an_index_everything_else_works() {
     let store = fixture.open_settled();
     let pointer = store.put_block(&noise(1, 3000)).unwrap();
     assert_eq!(store.put_block(&noise(1, 3000)).unwrap(), pointer);
-    store.sync_all().unwrap();
+    store.sync_all(Step::SegmentBeforeSuperblock).unwrap();
     assert!(!store.stats().index_ready);
     store.close().unwrap();
 }

@@ -32,7 +32,9 @@ fn a_sync_costs_what_is_new() {
     assert_eq!(store.unsynced_bytes(), 64 + 1064);
     disk.take_calls();
 
-    store.sync(&[first.place.segment]).unwrap();
+    store
+        .sync(&[first.place.segment], Step::SegmentBeforeReply)
+        .unwrap();
     let calls = disk.take_calls();
     assert_eq!((syncs(&calls), folder_syncs(&calls)), (1, 1));
     assert_eq!(store.durable_bytes(first.place.segment), 64 + 1064);
@@ -43,12 +45,14 @@ fn a_sync_costs_what_is_new() {
     };
     assert_eq!(store.marks(), [mark]);
 
-    store.sync(&[first.place.segment]).unwrap();
-    store.sync_all().unwrap();
+    store
+        .sync(&[first.place.segment], Step::SegmentBeforeReply)
+        .unwrap();
+    store.sync_all(Step::SegmentBeforeSuperblock).unwrap();
     assert_eq!(disk.take_calls(), []);
 
     store.put_block(&noise(2, 500)).unwrap();
-    store.sync_all().unwrap();
+    store.sync_all(Step::SegmentBeforeSuperblock).unwrap();
     let calls = disk.take_calls();
     assert_eq!((syncs(&calls), folder_syncs(&calls)), (1, 0));
     assert_eq!(store.durable_bytes(first.place.segment), 1128 + 564);
@@ -82,7 +86,7 @@ fn a_sync_waits_for_writes_in_flight() {
         at_gate.recv().unwrap();
         let behind = store.put_block(&noise(2, 100)).unwrap();
         assert_eq!(behind.place.offset, 228 + 5064);
-        let sync = scope.spawn(|| store.sync(&[segment]).unwrap());
+        let sync = scope.spawn(|| store.sync(&[segment], Step::SegmentBeforeReply).unwrap());
         assert!(
             flushed.recv_timeout(Duration::from_millis(50)).is_err(),
             "flushed too early"
@@ -118,13 +122,13 @@ fn concurrent_syncs_share_a_flush() {
     disk.take_calls();
 
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| store.sync(&[segment]).unwrap());
+        let first = scope.spawn(|| store.sync(&[segment], Step::SegmentBeforeReply).unwrap());
         at_gate.recv().unwrap();
         let later: Vec<_> = (1..=8)
             .map(|seed| {
                 let store = &store;
                 store.put_block(&noise(seed, 100)).unwrap();
-                scope.spawn(move || store.sync(&[segment]).unwrap())
+                scope.spawn(move || store.sync(&[segment], Step::SegmentBeforeReply).unwrap())
             })
             .collect();
         gate.send(()).unwrap();
@@ -153,7 +157,9 @@ fn a_failed_sync_poisons_the_segment() {
             Call::SyncDir if broken == "folder" => fault(io::ErrorKind::Other),
             _ => Ok(()),
         });
-        let error = store.sync(&[lost.place.segment]).unwrap_err();
+        let error = store
+            .sync(&[lost.place.segment], Step::SegmentBeforeReply)
+            .unwrap_err();
         assert!(
             matches!(error, BlockError::Disk { .. } | BlockError::Folder(_)),
             "{error}"
@@ -161,7 +167,9 @@ fn a_failed_sync_poisons_the_segment() {
         disk.heal();
 
         for _ in 0..2 {
-            let error = store.sync(&[lost.place.segment]).unwrap_err();
+            let error = store
+                .sync(&[lost.place.segment], Step::SegmentBeforeReply)
+                .unwrap_err();
             assert!(
                 matches!(
                     error,
@@ -171,7 +179,7 @@ fn a_failed_sync_poisons_the_segment() {
                 ),
                 "{error}"
             );
-            assert!(store.sync_all().is_err());
+            assert!(store.sync_all(Step::SegmentBeforeSuperblock).is_err());
         }
         assert_eq!(store.durable_bytes(lost.place.segment), 0);
         assert_eq!(store.unsynced_bytes(), 0);
@@ -181,7 +189,9 @@ fn a_failed_sync_poisons_the_segment() {
         let again = store.put_block(&content).unwrap();
         assert_eq!(again.place.segment, SegmentId(2));
         assert_eq!(store.stats().dedup_hits, 0);
-        store.sync(&[again.place.segment]).unwrap();
+        store
+            .sync(&[again.place.segment], Step::SegmentBeforeReply)
+            .unwrap();
         assert!(matches!(store.close(), Err(BlockError::Poisoned { .. })));
     }
 }
@@ -193,7 +203,7 @@ fn a_failed_write_poisons_the_segment() {
     let fixture = Fixture::new();
     let (store, disk) = fixture.open_hooked();
     let durable = store.put_block(&noise(1, 1000)).unwrap();
-    store.sync_all().unwrap();
+    store.sync_all(Step::SegmentBeforeSuperblock).unwrap();
     let unsynced = store.put_block(&noise(2, 1000)).unwrap();
     disk.hook(|call| match call {
         Call::Write { .. } => fault(io::ErrorKind::Other),
@@ -212,12 +222,16 @@ fn a_failed_write_poisons_the_segment() {
     );
     disk.heal();
 
-    let error = store.sync(&[unsynced.place.segment]).unwrap_err();
+    let error = store
+        .sync(&[unsynced.place.segment], Step::SegmentBeforeReply)
+        .unwrap_err();
     assert!(matches!(error, BlockError::Poisoned { .. }), "{error}");
     assert_eq!(store.durable_bytes(durable.place.segment), 64 + 1064);
     let next = store.put_block(&noise(3, 1000)).unwrap();
     assert_eq!(next.place.segment, SegmentId(2));
-    store.sync(&[next.place.segment]).unwrap();
+    store
+        .sync(&[next.place.segment], Step::SegmentBeforeReply)
+        .unwrap();
     for pointer in [durable, unsynced, next] {
         store.verify(&pointer).unwrap();
     }
@@ -240,7 +254,9 @@ fn a_full_medium_poisons_nothing() {
         let error = store.put_node(BlockId([1; 32]), b"node").unwrap_err();
         assert!(error.is_no_space(), "{error}");
     }
-    store.sync(&[before.place.segment]).unwrap();
+    store
+        .sync(&[before.place.segment], Step::SegmentBeforeReply)
+        .unwrap();
     assert_eq!(store.durable_bytes(before.place.segment), 64 + 1064);
     disk.heal();
 
@@ -288,7 +304,9 @@ fn a_gap_ends_the_segment_and_harms_nobody() {
 
     let next = store.put_block(&noise(1, 5000)).unwrap();
     assert_eq!(next.place.segment, SegmentId(2));
-    store.sync(&[behind.place.segment]).unwrap();
+    store
+        .sync(&[behind.place.segment], Step::SegmentBeforeReply)
+        .unwrap();
     let info = store.segments()[0];
     assert!(info.closed && !info.poisoned && info.bytes == info.durable_bytes);
     assert_eq!(info.bytes, 228 + 5064 + 164 + 2 * 40 + 64);
@@ -319,15 +337,21 @@ fn a_panic_in_the_disk_poisons_the_segment() {
         |call: &(dyn Fn() + Sync)| std::thread::scope(|scope| scope.spawn(call).join().is_err());
 
     let first = store.put_block(&noise(1, 100)).unwrap();
-    assert!(caught(&|| store.sync_all().unwrap()));
+    assert!(caught(&|| store
+        .sync_all(Step::SegmentBeforeSuperblock)
+        .unwrap()));
     let second = store.put_block(&noise(2, 100)).unwrap();
     assert!(caught(&|| drop(store.put_block(&noise(3, 100)))));
     panics.store(false, Ordering::Relaxed);
     for pointer in [first, second] {
-        let error = store.sync(&[pointer.place.segment]).unwrap_err();
+        let error = store
+            .sync(&[pointer.place.segment], Step::SegmentBeforeReply)
+            .unwrap_err();
         assert!(matches!(error, BlockError::Poisoned { .. }), "{error}");
         store.verify(&pointer).unwrap();
     }
     let third = store.put_block(&noise(3, 100)).unwrap();
-    store.sync(&[third.place.segment]).unwrap();
+    store
+        .sync(&[third.place.segment], Step::SegmentBeforeReply)
+        .unwrap();
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::disk::{Disk, DiskError, DiskFile, DiskResult, DiskSpace, FileDisk};
+use crate::disk::{Disk, DiskError, DiskFile, DiskResult, DiskSpace, FileDisk, Step};
 
 /// A call, before it is carried out.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -95,9 +95,9 @@ impl Disk for HookedDisk {
         self.inner.list(dir)
     }
 
-    fn sync_dir(&self, dir: &str) -> DiskResult<()> {
+    fn sync_dir(&self, dir: &str, step: Step) -> DiskResult<()> {
         self.call(dir, Call::SyncDir)?;
-        self.inner.sync_dir(dir)
+        self.inner.sync_dir(dir, step)
     }
 
     fn space(&self) -> DiskResult<DiskSpace> {
@@ -147,23 +147,23 @@ impl DiskFile for HookedFile {
         self.file.set_len(len)
     }
 
-    fn sync(&self) -> DiskResult<()> {
+    fn sync(&self, step: Step) -> DiskResult<()> {
         self.disk.call(
             &self.path,
             Call::Sync {
                 path: self.path.clone(),
             },
         )?;
-        self.file.sync()
+        self.file.sync(step)
     }
 
     fn start_writeback(&self, offset: u64, len: u64) {
         self.file.start_writeback(offset, len);
     }
 
-    fn drop_cache(&self) {
+    fn drop_cache(&self, step: Step) {
         // A hook has nothing to refuse here.
         let _ = self.disk.call(&self.path, Call::DropCache);
-        self.file.drop_cache();
+        self.file.drop_cache(step);
     }
 }

@@ -99,13 +99,13 @@ fn run(ops: &[Op]) {
                     .values()
                     .map(|pointer| pointer.place.segment)
                     .collect();
-                store.sync(&named).unwrap();
+                store.sync(&named, Step::SegmentBeforeReply).unwrap();
                 for Pointer { place, .. } in model.blocks.values() {
                     assert!(store.durable_bytes(place.segment) >= place.offset + place.len);
                 }
             }
             Op::SyncAll => {
-                store.sync_all().unwrap();
+                store.sync_all(Step::SegmentBeforeSuperblock).unwrap();
                 assert_eq!(store.unsynced_bytes(), 0);
             }
             Op::Close | Op::Crash => {

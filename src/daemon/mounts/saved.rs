@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::VolumeName;
 use crate::daemon::{Kind, MountFlags, ServiceError, ServiceResult, Source};
-use crate::disk::{FileDisk, replace_file};
+use crate::disk::{FileDisk, Replacing, Step, replace_file};
 
 const FILE: &str = "mounts.json";
 const DAMAGED: &str = "mounts.json.damaged";
@@ -135,7 +135,11 @@ impl SavedMounts {
         let json = serde_json::to_vec_pretty(&file).map_err(|error| {
             ServiceError::new(Kind::Failed, format!("cannot encode {FILE}: {error}"))
         })?;
-        replace_file(&FileDisk::new(&self.pool), "", FILE, &json)?;
+        let steps = Replacing {
+            written: Step::MountListWritten,
+            named: Step::MountListNamed,
+        };
+        replace_file(&FileDisk::new(&self.pool), "", FILE, &json, steps)?;
         self.mounts = file.mounts;
         self.problem = None;
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::faults::{Kind, broken, error};
 use super::names::{EntryEffect, parent};
 use super::{Image, SimDisk, State};
-use crate::disk::{Disk, DiskFile, DiskResult, DiskSpace};
+use crate::disk::{Disk, DiskFile, DiskResult, DiskSpace, Step};
 
 impl State {
     fn enter(&mut self, effect: EntryEffect) {
@@ -101,7 +101,7 @@ impl Disk for SimDisk {
         Ok(names)
     }
 
-    fn sync_dir(&self, dir: &str) -> DiskResult<()> {
+    fn sync_dir(&self, dir: &str, _step: Step) -> DiskResult<()> {
         let mut state = self.state.lock();
         state.effect(Kind::Other, "sync folder", dir)?;
         if state.lie == Some(&*format!("{dir}/.")) {
@@ -177,7 +177,7 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
-    fn sync(&self) -> DiskResult<()> {
+    fn sync(&self, _step: Step) -> DiskResult<()> {
         let mut state = self.disk.state.lock();
         let fails = state.effect(Kind::Sync, "sync", &self.path)?;
         if state.lie.is_some_and(|below| self.path.starts_with(below)) {
@@ -198,7 +198,7 @@ impl DiskFile for SimFile {
 
     fn start_writeback(&self, _offset: u64, _len: u64) {}
 
-    fn drop_cache(&self) {
+    fn drop_cache(&self, _step: Step) {
         self.disk.state.lock().image(self.file).reread();
     }
 }

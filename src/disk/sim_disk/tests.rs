@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::disk::Disk;
+use crate::disk::{Disk, Step};
 
 fn content(disk: &SimDisk, path: &str) -> Option<Vec<u8>> {
     let file = disk.open(path).ok()?;
@@ -19,8 +19,8 @@ fn power_loss_tears_at_sectors_and_never_touches_what_was_synced() {
     let disk = SimDisk::new();
     let file = disk.create("f").unwrap();
     file.write_at(&[&[1; 1024]], 0).unwrap();
-    file.sync().unwrap();
-    disk.sync_dir("").unwrap();
+    file.sync(Step::JournalBeforeReply).unwrap();
+    disk.sync_dir("", Step::PoolFilesNamed).unwrap();
     file.write_at(&[&[2; 1024]], 512).unwrap();
     let mut seen = BTreeSet::new();
     for seed in 0..200 {
@@ -54,13 +54,13 @@ fn power_loss_tears_at_sectors_and_never_touches_what_was_synced() {
 fn names_and_data_are_made_durable_apart() {
     let disk = SimDisk::new();
     disk.create_dir("d").unwrap();
-    disk.sync_dir("").unwrap();
+    disk.sync_dir("", Step::PoolFilesNamed).unwrap();
     let synced = disk.create("d/data").unwrap();
     synced.write_at(&[b"data"], 0).unwrap();
-    synced.sync().unwrap();
+    synced.sync(Step::JournalBeforeReply).unwrap();
     let named = SimDisk::new();
     named.create("name").unwrap().write_at(&[b"x"], 0).unwrap();
-    named.sync_dir("").unwrap();
+    named.sync_dir("", Step::PoolFilesNamed).unwrap();
     let (mut with, mut without, mut empty) = (0, 0, 0);
     for seed in 0..100 {
         match content(&disk.crash(seed), "d/data") {
@@ -85,18 +85,22 @@ fn names_and_data_are_made_durable_apart() {
 fn failed_syncs_lose_pages_and_the_dead_do_not_answer() {
     let disk = SimDisk::new();
     let file = disk.create("f").unwrap();
-    disk.sync_dir("").unwrap();
+    disk.sync_dir("", Step::PoolFilesNamed).unwrap();
     disk.arm(Fault::FailSync(0));
     file.write_at(&[b"lost"], 0).unwrap();
-    assert!(file.sync().is_err());
-    file.sync().unwrap();
+    assert!(file.sync(Step::JournalBeforeReply).is_err());
+    file.sync(Step::JournalBeforeReply).unwrap();
     assert_eq!(content(&disk, "f").unwrap(), b"lost");
     assert_eq!(content(&disk.crash(1), "f").unwrap(), [0; 4]);
-    file.drop_cache();
+    file.drop_cache(Step::JournalReread);
     assert_eq!(content(&disk, "f").unwrap(), [0; 4]);
 
     disk.arm(Fault::Die(1));
     file.write_at(&[b"last"], 0).unwrap();
-    assert!(file.sync().is_err() && file.len().is_err() && disk.list("").is_err());
+    assert!(
+        file.sync(Step::JournalBeforeReply).is_err()
+            && file.len().is_err()
+            && disk.list("").is_err()
+    );
     assert_eq!(content(&disk.kill(), "f").unwrap(), b"last");
 }

@@ -11,7 +11,7 @@ fn torn_tail_ends_the_log_at_every_byte() {
         let mut fixture = Fixture::new(4096, 2);
         let journal = fixture.open_new();
         let synced = append(&journal, b"first").unwrap();
-        journal.sync(synced).unwrap();
+        journal.sync(synced, Step::JournalBeforeReply).unwrap();
         let before = journal.appended();
         let end = append(&journal, &[0xa5; 203]).unwrap().0 as usize;
         let start = end - record_bytes(203);
@@ -80,9 +80,9 @@ fn damage_below_the_durable_watermark_is_reported() {
     append(&journal, b"zero").unwrap();
     let before = journal.appended();
     let one = append(&journal, b"one").unwrap();
-    journal.sync(one).unwrap();
+    journal.sync(one, Step::JournalBeforeReply).unwrap();
     let two = append(&journal, b"two").unwrap();
-    journal.sync(two).unwrap();
+    journal.sync(two, Step::JournalBeforeReply).unwrap();
 
     let flip = |at: u64| {
         fixture
@@ -118,7 +118,9 @@ fn damage_is_proved_across_files() {
     let mut ends = Vec::new();
     for number in 0..6 {
         ends.push(append(&journal, &[number; 1024 - HEADER_BYTES]).unwrap().0);
-        journal.sync(Lsn(ends[usize::from(number)])).unwrap();
+        journal
+            .sync(Lsn(ends[usize::from(number)]), Step::JournalBeforeReply)
+            .unwrap();
     }
     assert_eq!(ends, [1024, 2048, 3072, 4096, 5120, 6144]);
     for (path, at, lsn) in [
@@ -147,7 +149,7 @@ fn remains_of_an_earlier_incarnation_are_harmless() {
     let mut fixture = Fixture::new(4096, 3);
     let journal = fixture.open_new();
     let kept = append(&journal, &[1; 100]).unwrap();
-    journal.sync(kept).unwrap();
+    journal.sync(kept, Step::JournalBeforeReply).unwrap();
     let at = journal.appended();
     // Not synced: the first of them gets lost, the others survive.
     for number in 2..10 {
@@ -165,7 +167,7 @@ fn remains_of_an_earlier_incarnation_are_harmless() {
         let (records, end) = fixture.scan(fixture.start);
         assert_eq!((records.len(), end.damage), (1 + round * 2, None));
         let lsn = append(&journal, &[20; 1024 - HEADER_BYTES]).unwrap();
-        journal.sync(lsn).unwrap();
+        journal.sync(lsn, Step::JournalBeforeReply).unwrap();
         append(&journal, &[21; 1024 - HEADER_BYTES]).unwrap();
     }
     assert_eq!(journal.appended().lsn.0 / 4096, 1);
@@ -245,7 +247,7 @@ fn records_of_another_pool_are_not_ours() {
     let mut fixture = Fixture::new(4096, 2);
     let journal = fixture.open_new();
     let lsn = append(&journal, b"x").unwrap();
-    journal.sync(lsn).unwrap();
+    journal.sync(lsn, Step::JournalBeforeReply).unwrap();
     let other = PoolId([1; 16]);
     let end = Journal::scan(
         &*fixture.disk,
@@ -302,7 +304,7 @@ fn position_that_is_not_on_the_medium_is_damage() {
     let journal = fixture.open(at, at.lsn);
     let lsn = append(&journal, b"next").unwrap();
     assert_eq!(lsn, Lsn(2 * 4096 + 80));
-    journal.sync(lsn).unwrap();
+    journal.sync(lsn, Step::JournalBeforeReply).unwrap();
     fixture.disk.crash(|| false);
     assert_eq!(bodies(&fixture.scan(at).0), [b"next"]);
 }
@@ -315,7 +317,7 @@ fn accepted_damage_is_not_reported_again() {
     let journal = fixture.open_new();
     for number in 0..5 {
         let lsn = append(&journal, &[number; 100]).unwrap();
-        journal.sync(lsn).unwrap();
+        journal.sync(lsn, Step::JournalBeforeReply).unwrap();
     }
     drop(journal);
     fixture
@@ -326,7 +328,7 @@ fn accepted_damage_is_not_reported_again() {
 
     let journal = fixture.open(end.position, Lsn(0));
     let lsn = append(&journal, b"goes on").unwrap();
-    journal.sync(lsn).unwrap();
+    journal.sync(lsn, Step::JournalBeforeReply).unwrap();
     let (records, end) = fixture.scan(fixture.start);
     assert_eq!((records.len(), end.position.lsn), (2, lsn));
     assert_eq!((end.torn, end.damage), (None, None));

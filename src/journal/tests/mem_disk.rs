@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::disk::{Disk, DiskError, DiskFile, DiskResult, DiskSpace};
+use crate::disk::{Disk, DiskError, DiskFile, DiskResult, DiskSpace, Step};
 
 const SECTOR: usize = 512;
 
@@ -189,7 +189,7 @@ impl Disk for MemDisk {
             .collect())
     }
 
-    fn sync_dir(&self, _dir: &str) -> DiskResult<()> {
+    fn sync_dir(&self, _dir: &str, _step: Step) -> DiskResult<()> {
         Ok(())
     }
 
@@ -258,7 +258,7 @@ impl DiskFile for MemFile {
     }
 
     /// Only what was written before it was called is durable afterwards.
-    fn sync(&self) -> DiskResult<()> {
+    fn sync(&self, _step: Step) -> DiskResult<()> {
         let unsynced = std::mem::take(&mut self.image.lock().pending);
         let mut state = self.control.state.lock();
         state.syncs_started += 1;
@@ -280,7 +280,7 @@ impl DiskFile for MemFile {
     fn start_writeback(&self, _offset: u64, _len: u64) {}
 
     /// Only what was lost by a failed sync changes.
-    fn drop_cache(&self) {
+    fn drop_cache(&self, _step: Step) {
         let mut image = self.image.lock();
         let mut live = image.durable.clone();
         for (offset, bytes) in &image.pending {

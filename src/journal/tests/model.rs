@@ -124,7 +124,9 @@ impl Model {
 
     fn sync(&mut self) {
         let lsn = self.journal().appended().lsn;
-        self.journal().sync(lsn).unwrap();
+        self.journal()
+            .sync(lsn, crate::disk::Step::JournalBeforeReply)
+            .unwrap();
         assert_eq!(self.journal().durable(), lsn);
         self.durable = self.records.len();
     }

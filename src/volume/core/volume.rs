@@ -21,6 +21,7 @@ use super::shared::Shared;
 use super::view::View;
 use crate::base::{Key, Lsn, Pointer, SegmentId, Timestamp, Value, VolumeId};
 use crate::block::FRAME_CONTENT_MAX;
+use crate::disk::Step;
 use crate::journal::{Journal, JournalError, RecordKind, Transaction};
 use crate::volume::{FsError, FsResult, keys};
 
@@ -327,7 +328,7 @@ impl Volume {
         self.shared.enter()?;
         let states = seal_pieces(&self.shared, pieces, BlockState::Hole)?;
         if self.shared.store.unsynced_bytes() > UNSYNCED_MAX {
-            self.shared.store.sync_all()?;
+            self.shared.store.sync_all(Step::SegmentWithinCap)?;
         }
         Ok(states)
     }
@@ -353,7 +354,8 @@ impl Volume {
         let at = self.state.read().at;
         let named: Vec<SegmentId> = self.named.lock().keys().copied().collect();
         if !named.is_empty() {
-            self.shared.store.sync(&named).map_err(|error| {
+            let step = Step::SegmentBeforeReply;
+            self.shared.store.sync(&named, step).map_err(|error| {
                 self.poison(&format!("a segment could not be made durable: {error}"));
                 FsError::Block(error)
             })?;
@@ -361,7 +363,7 @@ impl Volume {
         }
         let journal = self.shared.journal()?;
         journal
-            .sync(at)
+            .sync(at, Step::JournalBeforeReply)
             .map_err(|error| self.journal_failed(error))?;
         if !named.is_empty() {
             self.named

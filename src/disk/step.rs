@@ -1,0 +1,111 @@
+//! Every sync of the pool, by name.
+//!
+//! A sync takes the [`Step`] that it performs, so that none can be written, and none be left out in
+//! a test, without saying what it orders.
+
+/// Names the steps: variant, name for people, what must be done before what and why.
+macro_rules! steps {
+    ($($variant:ident = $name:literal, $orders:literal;)*) => {
+        /// A step on which the contract depends after a power loss or the death of the process.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Step {
+            $(#[doc = $orders] $variant,)*
+        }
+
+        impl Step {
+            /// Every step.
+            pub const ALL: &'static [Step] = &[$(Step::$variant),*];
+
+            /// Its name: lower case, with dashes.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Step::$variant => $name,)*
+                }
+            }
+
+            /// What must be done before what, and why.
+            pub fn orders(self) -> &'static str {
+                match self {
+                    $(Step::$variant => $orders,)*
+                }
+            }
+        }
+    };
+}
+
+steps! {
+    PoolFolderNamed = "pool-folder-named",
+        "A new pool's folder is in its parent before anything is made in it: else the whole \
+         pool goes.";
+    JournalFolderNamed = "journal-folder-named",
+        "The folder `journal/` is durable before files are made in it.";
+    JournalFileMade = "journal-file-made",
+        "A new journal file has its full length and its blocks before a record goes into it: a \
+         file that is short is taken for unfinished.";
+    JournalFileNamed = "journal-file-named",
+        "A new journal file is in its folder before a record goes into it: else synced records \
+         go with the name.";
+    UnfinishedFileRemoved = "unfinished-file-removed",
+        "A journal file that was never finished is gone before another one gets its number.";
+    SegmentsFolderNamed = "segments-folder-named",
+        "The folder `segments/` is durable before segments are made in it.";
+    FirstSuperblock = "first-superblock",
+        "A new pool's superblock is written before `pool.toml` says that there is a pool.";
+    PoolFilesNamed = "pool-files-named",
+        "Superblock, `journal/` and `segments/` are in the pool's folder before `pool.toml` \
+         says that there is a pool.";
+    PoolFileWritten = "pool-file-written",
+        "The text of `pool.toml` is durable before its name is: else an empty file makes a \
+         pool.";
+    PoolFileNamed = "pool-file-named",
+        "The name `pool.toml` is durable before the pool counts as created.";
+    MountListWritten = "mount-list-written",
+        "The text of `mounts.json` is durable before it replaces the old one: else neither is \
+         there.";
+    MountListNamed = "mount-list-named",
+        "The new `mounts.json` has its name before the change of the list is answered.";
+    SegmentBeforeReply = "segment-before-reply",
+        "Segments that a volume's records name are durable before its fsync is answered.";
+    JournalBeforeReply = "journal-before-reply",
+        "A volume's records are durable before its fsync is answered.";
+    CutBeforeReply = "cut-before-reply",
+        "The record of a snapshot, rollback, clone or removal is durable before that is \
+         answered.";
+    SegmentWithinCap = "segment-within-cap",
+        "Nothing: large writes sync segments at a cap, so that an fsync never finds more than \
+         that to do.";
+    SegmentNamed = "segment-named",
+        "A new segment is in its folder before anything in it counts as durable.";
+    SegmentBeforeSuperblock = "segment-before-superblock",
+        "Blocks and tree nodes are durable before a superblock names them.";
+    JournalBeforeSuperblock = "journal-before-superblock",
+        "The journal is durable up to where a superblock has replay start: else the other \
+         slot's replay ends in a gap before it.";
+    SuperblockPublished = "superblock-published",
+        "A new superblock is durable before a checkpoint counts: before its journal is released \
+         and before recovery lets anything be appended.";
+    SegmentClosed = "segment-closed",
+        "Tables of contents are durable when the pool is closed: else the segments are scanned.";
+    SuperblockSettled = "superblock-settled",
+        "What the superblock is read from is on the medium before recovery trusts it.";
+    SuperblockReread = "superblock-reread",
+        "The superblock's cached pages are dropped before recovery reads it: after a failed \
+         sync they may show what is lost.";
+    JournalSettled = "journal-settled",
+        "Records that may be in the host's cache only are durable before recovery replays them.";
+    JournalFolderSettled = "journal-folder-settled",
+        "Journal files that a killed process has made are in their folder before recovery uses \
+         them.";
+    JournalReread = "journal-reread",
+        "The journal's cached pages are dropped before recovery reads them: after a failed sync \
+         they may show records that are lost.";
+    SegmentSettled = "segment-settled",
+        "Frames that may be in the host's cache only are durable before recovery takes a record \
+         that names them.";
+    SegmentFolderSettled = "segment-folder-settled",
+        "Segments that a killed process has made are in their folder before recovery takes a \
+         record that names them.";
+    SegmentReread = "segment-reread",
+        "Cached pages of segments are dropped before recovery reads them: after a failed sync \
+         they may show frames that are lost.";
+}
