@@ -27,7 +27,7 @@ stop_pool() {
 # Removes a scratch folder with all that is mounted in it. $1: folder
 remove_scratch() {
     local pool mount
-    for pool in "$1"/pool "$1"/*/pool; do stop_pool "$pool"; done
+    for pool in "$1"/pool "$1"/*/pool "$1"/*/disk/pool; do stop_pool "$pool"; done
     for mount in $(mounts_below "$1"); do
         umount -f "$mount" 2>/dev/null || umount -l "$mount"
     done

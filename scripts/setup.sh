@@ -10,7 +10,8 @@ needs_build=(
 needs_databases=(
     "postgresql-15 /usr/lib/postgresql/15/bin/pg_amcheck" "sqlite3 sqlite3"
     "redis-server redis-server" "redis-tools redis-cli" "fio fio" "fuse3 fusermount3"
-    "docker.io /usr/sbin/dockerd" "strace strace"
+    "docker.io /usr/sbin/dockerd" "strace strace" "e2fsprogs /usr/sbin/mkfs.ext4"
+    "xfsprogs /usr/sbin/mkfs.xfs"
 )
 
 missing_packages() {

@@ -20,7 +20,7 @@ end=$((SECONDS + minutes * 60)) round=0
 while [ "$SECONDS" -lt "$end" ]; do
     round=$((round + 1)) seed=$(date +%s)
     echo "== round $round, VOLFS_TEST_SEED=$seed"
-    for family in sigkill recovery orphans snapshot rollback cut; do
+    for family in sigkill power_loss recovery orphans snapshot rollback cut; do
         VOLFS_TEST_SEED=$seed VOLFS_TEST_ROUNDS=10 scripts/test.sh mounted "$family" || {
             echo "soak: failed in round $round; repeat with VOLFS_TEST_SEED=$seed" >&2
             exit 1

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::host_disk::{HostDisk, HostFs};
 use crate::mounts;
 use crate::run::{self, Ran, exits_within, run, try_run};
 use crate::watchdog::Watchdog;
@@ -28,6 +29,7 @@ const NO_DAEMON: i32 = 7;
 pub struct Fixture {
     folder: TempDir,
     pool: PathBuf,
+    disk: Option<HostDisk>,
     _watchdog: Watchdog,
 }
 
@@ -50,9 +52,19 @@ impl Fixture {
         let watchdog = Watchdog::start(folder.path().to_owned(), limit);
         Fixture {
             pool: folder.path().join("pool"),
+            disk: None,
             folder,
             _watchdog: watchdog,
         }
+    }
+
+    /// The same with the pool on a disk of its own, whose power can fail.
+    pub fn on_disk(fs: HostFs, limit: Duration) -> Fixture {
+        let mut fixture = Fixture::with_limit(limit);
+        let disk = HostDisk::new(fixture.folder(), fs);
+        fixture.pool = disk.path().join("pool");
+        fixture.disk = Some(disk);
+        fixture
     }
 
     /// A fixture with one mounted volume `data`, and the mount point.
@@ -71,6 +83,12 @@ impl Fixture {
     /// The pool's folder.
     pub fn pool(&self) -> &Path {
         &self.pool
+    }
+
+    /// The disk of [`Fixture::on_disk`].
+    #[track_caller]
+    pub fn disk(&self) -> &HostDisk {
+        self.disk.as_ref().expect("the pool has a disk of its own")
     }
 
     /// `volfs` with this pool, to be given arguments.
@@ -155,12 +173,7 @@ impl Fixture {
     /// SIGKILL for the daemon; returns when the process is gone and its mounts are dead.
     #[track_caller]
     pub fn kill_daemon(&self) {
-        let pid = self.daemon_pid().expect("a daemon runs");
-        kill_process(pid, Signal::KILL).expect("the daemon is ours to kill");
-        assert!(
-            exits_within(pid, Duration::from_secs(30)),
-            "daemon {pid:?} survived SIGKILL"
-        );
+        kill(self.daemon_pid().expect("a daemon runs"));
     }
 
     /// Last lines of the logs in the pool.
@@ -183,13 +196,14 @@ impl Fixture {
     }
 
     /// Stops the daemon as a user does; every mount goes with it.
-    fn stop_politely(&self) -> Result<(), String> {
+    fn stop_politely(&mut self) -> Result<(), String> {
         if self.pool.join("pool.toml").exists() {
             let ran = try_run(self.command().args(["daemon", "stop"]), run::LIMIT)?;
             if ran.code != 0 && ran.code != NO_DAEMON {
                 return Err(format!("at the end of the test: {ran:#?}"));
             }
         }
+        self.disk = None;
         let left = mounts::mounts_below(self.folder());
         if left.is_empty() {
             Ok(())
@@ -229,6 +243,16 @@ impl Drop for Fixture {
             panic!("{problem}");
         }
     }
+}
+
+/// SIGKILL for a process; returns when it is gone.
+#[track_caller]
+pub fn kill(pid: Pid) {
+    kill_process(pid, Signal::KILL).expect("the process is ours to kill");
+    assert!(
+        exits_within(pid, Duration::from_secs(30)),
+        "process {pid:?} survived SIGKILL"
+    );
 }
 
 /// The process that listens on a socket: found without asking it anything.

@@ -8,9 +8,11 @@
 //! environment variable `VOLFS_BIN` names the program under test; without it the one that cargo
 //! built beside the test is taken.
 
+pub mod chance;
 pub mod databases;
 pub mod docker;
 pub mod fixture;
+pub mod host_disk;
 pub mod mounts;
 pub mod place;
 pub mod promises;
@@ -21,5 +23,6 @@ pub mod watchdog;
 pub mod writers;
 
 pub use fixture::Fixture;
+pub use host_disk::{HostDisk, HostFs};
 pub use place::Place;
 pub use run::{Ran, run};

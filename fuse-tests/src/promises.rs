@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -102,6 +103,47 @@ impl Promises {
     }
 }
 
+/// What a folder of pages holds, of which nothing was promised.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Pages {
+    /// Whole pages, each in its own place.
+    pub whole: u64,
+    /// Pages never written.
+    pub empty: u64,
+    /// Pages whose reading ends with EIO.
+    pub unreadable: u64,
+}
+
+impl Pages {
+    /// Reads every page of every file in `folder`; the error says the first that is torn,
+    /// misplaced, or fails otherwise than with EIO.
+    pub fn count(folder: &Path) -> Result<Pages, String> {
+        let fail = |error: io::Error| format!("{}: {error}", folder.display());
+        let mut pages = Pages::default();
+        for entry in fs::read_dir(folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            let name = path
+                .file_name()
+                .expect("entries have names")
+                .to_string_lossy();
+            let file = fs::File::open(&path).map_err(fail)?;
+            let length = file.metadata().map_err(fail)?.len();
+            for number in 0..length.div_ceil(PAGE_BYTES as u64) {
+                let mut bytes = [0; PAGE_BYTES];
+                match file.read_at(&mut bytes, number * PAGE_BYTES as u64) {
+                    Ok(read) => match Page::sequence_of(&bytes[..read], &name, number)? {
+                        0 => pages.empty += 1,
+                        _ => pages.whole += 1,
+                    },
+                    Err(error) if error.raw_os_error() == Some(5) => pages.unreadable += 1,
+                    Err(error) => return Err(format!("page {number} of {name}: {error}")),
+                }
+            }
+        }
+        Ok(pages)
+    }
+}
+
 fn check_file(folder: &Path, name: &str, promised: &BTreeMap<u64, u64>) -> Result<(), String> {
     let mut file = fs::File::open(folder.join(name)).map_err(|error| format!("{name}: {error}"))?;
     let mut content = Vec::new();
@@ -164,6 +206,23 @@ mod tests {
         let torn = [&first[..2048], &second[2048..]].concat();
         fs::write(&path, torn).unwrap();
         let torn = promise(&["f 0 1"]).check(folder.path()).unwrap_err();
+        assert_eq!(torn, "page 0 of f is torn or damaged");
+    }
+
+    /// Pages without promises are counted; a torn one is not let pass.
+    #[test]
+    fn pages_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Page::new("f", 0, 7).0;
+        fs::write(folder.path().join("f"), [first, [0; PAGE_BYTES]].concat()).unwrap();
+        let expected = Pages {
+            whole: 1,
+            empty: 1,
+            unreadable: 0,
+        };
+        assert_eq!(Pages::count(folder.path()), Ok(expected));
+        fs::write(folder.path().join("f"), &first[..4000]).unwrap();
+        let torn = Pages::count(folder.path()).unwrap_err();
         assert_eq!(torn, "page 0 of f is torn or damaged");
     }
 }

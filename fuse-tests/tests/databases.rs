@@ -1,10 +1,10 @@
-//! Real databases on a volume: SIGKILL of the daemon, recovery, snapshots under load.
+//! Real databases on a volume: snapshots, clones and rollbacks under load. Outages are in
+//! `outages/`.
 
 use std::time::Duration;
 
 use fuse_tests::Fixture;
 use fuse_tests::databases::postgres::{self, Postgres};
-use fuse_tests::databases::redis::Redis;
 use fuse_tests::databases::sqlite::{self, Inserts, Journal};
 use fuse_tests::run::eventually;
 
@@ -14,39 +14,6 @@ fn fixture() -> Fixture {
     let fixture = Fixture::with_limit(Duration::from_secs(300));
     fixture.ok(&["volume", "create", "db"]);
     fixture
-}
-
-/// Postgres loses no acknowledged transaction when the daemon is killed under pgbench, and
-/// pg_amcheck finds every table and index sound.
-#[test]
-fn postgres_survives_sigkill_of_the_daemon() {
-    let fixture = fixture();
-    let data = fixture.mount("db");
-    postgres::initdb(&data);
-    let mut postgres = Postgres::start(&data, fixture.folder(), "pg");
-    postgres.fill(5);
-    for round in 0..2 {
-        let before = postgres.transactions();
-        let load = postgres.load(120);
-        eventually("transactions are committed", LIMIT, || {
-            postgres.transactions() > before + 300
-        });
-        fixture.kill_daemon();
-        let acknowledged = load.finish(LIMIT);
-        postgres.crash();
-
-        fixture.mount("db");
-        postgres = Postgres::start(&data, fixture.folder(), "pg");
-        postgres.check();
-        let found = postgres.transactions();
-        // Each client may have had one commit whose answer it did not get.
-        let possible = acknowledged..=acknowledged + 4;
-        assert!(
-            possible.contains(&found),
-            "round {round}: {acknowledged} acknowledged, {found}"
-        );
-    }
-    postgres.stop();
 }
 
 /// A snapshot taken under pgbench starts as a database: its clone recovers and passes the check
@@ -109,34 +76,6 @@ fn postgres_is_rolled_back() {
     postgres.stop();
 }
 
-/// SQLite keeps every acknowledged row and its integrity, with a write-ahead log and with a
-/// rollback journal.
-#[test]
-fn sqlite_survives_sigkill_of_the_daemon() {
-    for journal in [Journal::Wal, Journal::Delete] {
-        let fixture = fixture();
-        let database = fixture.mount("db").join("file.db");
-        sqlite::create(&database, journal);
-        let mut rows = 0;
-        for round in 0..3 {
-            let inserts = Inserts::start(&database, rows + 1);
-            eventually("rows are inserted", LIMIT, || {
-                let count = sqlite::query(&database, "select count(*) from t");
-                count.parse::<u64>().expect("a number") > rows + 100
-            });
-            fixture.kill_daemon();
-            let acknowledged = inserts.finish();
-            fixture.mount("db");
-            rows = sqlite::check(&database);
-            let name = journal.name();
-            assert!(
-                rows >= acknowledged,
-                "{name}, round {round}: {rows} of {acknowledged} rows"
-            );
-        }
-    }
-}
-
 /// SQLite's snapshot under load passes its integrity check.
 #[test]
 fn sqlite_snapshot_under_load_is_sound() {
@@ -154,25 +93,4 @@ fn sqlite_snapshot_under_load_is_sound() {
         assert!(sqlite::check(&copy) >= number * 50);
     }
     inserts.kill();
-}
-
-/// Redis with `appendfsync always` has every key that it acknowledged.
-#[test]
-fn redis_survives_sigkill_of_the_daemon() {
-    let fixture = fixture();
-    let data = fixture.mount("db");
-    let redis = Redis::start(&data, fixture.folder());
-    let mut client = redis.connect().unwrap();
-    let acknowledged = client.set_until_error(|number| {
-        if number == 1000 {
-            fixture.kill_daemon();
-        }
-    });
-    assert!(acknowledged >= 1000, "only {acknowledged} keys were set");
-    redis.kill();
-
-    fixture.mount("db");
-    let redis = Redis::start(&data, fixture.folder());
-    redis.connect().unwrap().check(acknowledged);
-    redis.kill();
 }

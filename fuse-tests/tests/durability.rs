@@ -1,72 +1,18 @@
-//! SIGKILL of the daemon under load: everything that was acknowledged is there.
-//!
-//! `VOLFS_TEST_ROUNDS` sets how often the daemon is killed, `VOLFS_TEST_SEED` what is written.
+//! SIGKILL of the daemon at chosen moments: everything that was acknowledged is there. Random
+//! moments under load are in `outages/`.
 
-use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::process::Command;
 use std::time::Duration;
 
+use fuse_tests::Fixture;
 use fuse_tests::fixture::text;
-use fuse_tests::promises::{PAGE_BYTES, Page, Promises};
-use fuse_tests::run::exits_within;
+use fuse_tests::promises::{PAGE_BYTES, Page};
 use fuse_tests::server::Server;
 use fuse_tests::writers::{Mode, Writers};
-use fuse_tests::{Fixture, run};
 
 /// Longer than any test: the writers end when the mount dies.
 const WRITE_FOR: Duration = Duration::from_secs(120);
-
-fn setting(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |value| value.parse().expect("a number"))
-}
-
-/// Kills the daemon under the writers of `modes`, several times, and checks every promise that
-/// was ever made after each remount.
-fn kill_under(modes: &[Mode]) {
-    let fixture = Fixture::with_limit(Duration::from_secs(300));
-    fixture.ok(&["volume", "create", "data"]);
-    let mut promises = Promises::default();
-    let seed = setting("VOLFS_TEST_SEED", 1);
-    for round in 0..setting("VOLFS_TEST_ROUNDS", 3) {
-        let folder = fixture.mount("data");
-        let seed = seed.wrapping_mul(1000) + round;
-        let writers = Writers::start(&folder, modes, seed, WRITE_FOR);
-        writers.wait_for(100 + 200 * round as usize);
-        fixture.kill_daemon();
-        promises.extend(writers.finish());
-
-        fixture.mount("data");
-        let checked = promises.check(&folder);
-        assert_eq!(checked, Ok(()), "seed {seed}, round {round}");
-    }
-}
-
-/// Buffered writes that were synced survive, by fdatasync, O_DSYNC, msync and at the end of a
-/// growing file.
-#[test]
-fn synced_writes_survive_sigkill() {
-    kill_under(&[Mode::Fdatasync, Mode::Dsync, Mode::Append, Mode::Msync]);
-}
-
-/// An O_DIRECT write that has returned survives, synced or not: the daemon had it.
-#[test]
-fn direct_writes_survive_sigkill() {
-    kill_under(&[Mode::Direct, Mode::DirectDsync]);
-}
-
-/// A file that was closed, and one that was renamed into place, survive with all their bytes.
-#[test]
-fn closed_and_renamed_files_survive_sigkill() {
-    kill_under(&[Mode::Closed, Mode::Renamed]);
-}
-
-/// All of that at once, beside a stream of unsynced writes.
-#[test]
-fn everything_acknowledged_survives_sigkill_under_mixed_load() {
-    kill_under(&[&Mode::PROMISING[..], &[Mode::Buffered]].concat());
-}
 
 /// Names, links, attributes and removals that returned before SIGKILL are as they were left.
 #[test]
@@ -152,55 +98,4 @@ fn recovery_survives_its_own_death() {
     }
     fixture.mount("data");
     assert_eq!(promises.check(&folder), Ok(()));
-}
-
-/// The daemon is killed under a running fio, whose own verification then finds every write that
-/// it had synced.
-#[test]
-fn fio_verifies_after_sigkill() {
-    let fixture = Fixture::new();
-    fixture.ok(&["volume", "create", "data"]);
-    let directory = format!("--directory={}", text(&fixture.mount("data")));
-    let job = |extra: &[&str]| {
-        let common = [
-            "--name=job",
-            &directory,
-            "--size=512m",
-            "--bs=8k",
-            "--rw=randwrite",
-        ];
-        let verify = [
-            "--verify=crc32c",
-            "--verify_fatal=1",
-            "--randseed=7",
-            "--ioengine=psync",
-        ];
-        let mut command = Command::new("fio");
-        // fio keeps what it knows to be written in a file in its working folder.
-        command
-            .args([&common[..], &verify, extra].concat())
-            .current_dir(fixture.folder());
-        command
-    };
-    let pid = fixture.daemon_pid().expect("a daemon runs");
-    let trigger = format!("--trigger=kill -9 {}", pid.as_raw_nonzero());
-    let writing = [
-        "--fsync=1",
-        "--do_verify=0",
-        "--verify_state_save=1",
-        "--trigger-timeout=2",
-    ];
-    // fio fails when its files go; what counts is the state that it saved before the trigger.
-    run(job(&writing).arg(trigger));
-    assert!(
-        exits_within(pid, Duration::from_secs(10)),
-        "fio has not killed the daemon"
-    );
-
-    fixture.mount("data");
-    let verified = run(&mut job(&["--verify_only", "--verify_state_load=1"])).ok();
-    assert!(
-        verified.contains("read: IOPS="),
-        "nothing was verified: {verified}"
-    );
 }

@@ -154,6 +154,12 @@ impl Postgres {
             "postgres",
         ];
         self.client_only("pg_amcheck", &arguments).ok();
+        self.check_sums();
+    }
+
+    /// Fails the test unless all pgbench sums agree.
+    #[track_caller]
+    pub fn check_sums(&self) {
         let sums = self.query(
             "select (select sum(abalance) from pgbench_accounts), \
              (select sum(tbalance) from pgbench_tellers), \

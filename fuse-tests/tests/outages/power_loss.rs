@@ -1,0 +1,73 @@
+//! Power loss of the disk that the pool lies on: everything that was synced is there, nothing
+//! else was ever said to be, and databases start on it.
+
+use std::time::Duration;
+
+use fuse_tests::chance::{rounds, seed};
+use fuse_tests::databases::sqlite::Journal;
+use fuse_tests::writers::Mode;
+use fuse_tests::{Fixture, HostFs};
+
+use crate::loads::{Fio, Load, Pages, Pgbench, RedisKeys, SqliteRows};
+use crate::scene::{Outage, Scene};
+
+/// Modes whose promise is that it is on the medium.
+const DURABLE: [Mode; 6] = [
+    Mode::Fdatasync,
+    Mode::Dsync,
+    Mode::DirectDsync,
+    Mode::Append,
+    Mode::Renamed,
+    Mode::Msync,
+];
+
+fn suffer(fs: HostFs, default_rounds: u64, loads: Vec<Box<dyn Load>>) {
+    let fixture = Fixture::on_disk(fs, Duration::from_secs(300));
+    let scene = Scene::new(fixture, seed(), loads);
+    scene.suffer(rounds(default_rounds), Outage::PowerLoss);
+}
+
+fn writes(fs: HostFs) {
+    // Unsynced writes beside them are what makes the order matter.
+    let unsynced = [Mode::Direct, Mode::Closed, Mode::Buffered];
+    let loads: Vec<Box<dyn Load>> = vec![
+        Box::new(Pages::new(&DURABLE)),
+        Box::new(Pages::unsynced(&unsynced)),
+        Box::new(Fio::default()),
+    ];
+    suffer(fs, 6, loads);
+}
+
+fn databases(fs: HostFs) {
+    let loads: Vec<Box<dyn Load>> = vec![
+        Box::new(Pgbench::default()),
+        Box::new(SqliteRows::new(Journal::Wal)),
+        Box::new(SqliteRows::new(Journal::Delete)),
+        Box::new(RedisKeys::default()),
+    ];
+    suffer(fs, 5, loads);
+}
+
+/// Every synced write survives power loss of an ext4 below the pool.
+#[test]
+fn synced_writes_survive_power_loss_of_ext4() {
+    writes(HostFs::Ext4);
+}
+
+/// Every synced write survives power loss of an XFS below the pool.
+#[test]
+fn synced_writes_survive_power_loss_of_xfs() {
+    writes(HostFs::Xfs);
+}
+
+/// Postgres, SQLite and Redis at once survive power loss of an ext4 below the pool.
+#[test]
+fn databases_survive_power_loss_of_ext4() {
+    databases(HostFs::Ext4);
+}
+
+/// Postgres, SQLite and Redis at once survive power loss of an XFS below the pool.
+#[test]
+fn databases_survive_power_loss_of_xfs() {
+    databases(HostFs::Xfs);
+}
