@@ -11,11 +11,11 @@
 use std::collections::BTreeMap;
 
 use crate::base::{
-    ByteReader, DecodeError, Key, PutBytes, SnapshotId, SnapshotName, Timestamp, VolumeId,
+    ByteReader, DecodeError, Key, PutBytes, SnapshotId, SnapshotName, Timestamp, Value, VolumeId,
     VolumeName,
 };
 use crate::journal::JournalPosition;
-use crate::pool::superblock::{put_position, put_root, read_position, read_root};
+use crate::pool::superblock::{put_position, put_root, read_number, read_position, read_root};
 use crate::tree::TreeRoot;
 use crate::volume::Counts;
 
@@ -31,8 +31,14 @@ pub(crate) const SNAPSHOT: u8 = 4;
 pub(crate) const SNAPSHOT_ROOT: u8 = 5;
 
 const VERSION: u8 = 1;
+const NANOS_PER_SECOND: u32 = 1_000_000_000;
+/// Most labels of a volume.
 const LABELS_MAX: u32 = 1000;
+/// Longest text in a record, in bytes: a label's key or value, an origin.
 const TEXT_MAX: usize = 8192;
+/// Longest record of a volume in bytes.
+const VOLUME_BYTES_MAX: usize = 64 << 10;
+const _: () = assert!(VOLUME_BYTES_MAX <= Value::MAX_BYTES);
 
 /// Where the counters are.
 pub(crate) fn counters_key() -> Key {
@@ -77,8 +83,8 @@ impl Counters {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Counters, DecodeError> {
         let mut reader = open("catalog counters", bytes)?;
         let counters = Counters {
-            next_volume: reader.u64()?,
-            next_snapshot: reader.u64()?,
+            next_volume: read_number(&mut reader)?,
+            next_snapshot: read_number(&mut reader)?,
         };
         reader.finish()?;
         Ok(counters)
@@ -102,6 +108,31 @@ pub(crate) struct VolumeRecord {
 }
 
 impl VolumeRecord {
+    /// What keeps labels from being stored, as a sentence for whoever chose them. A record that
+    /// could not be read again must not get into the journal, where every opening meets it.
+    pub(crate) fn labels_problem(&self) -> Option<String> {
+        if self.labels.len() > LABELS_MAX as usize {
+            let count = self.labels.len();
+            return Some(format!("{count} labels are too many: at most {LABELS_MAX}"));
+        }
+        for (key, value) in &self.labels {
+            let long = key.len().max(value.len());
+            if long > TEXT_MAX {
+                let start: String = key.chars().take(40).collect();
+                return Some(format!(
+                    "label '{start}' has {long} bytes: at most {TEXT_MAX} in key and in value"
+                ));
+            }
+        }
+        let bytes = self.encode().len();
+        (bytes > VOLUME_BYTES_MAX).then(|| {
+            format!(
+                "the labels are too long: they make a record of {bytes} bytes, \
+                 at most {VOLUME_BYTES_MAX}"
+            )
+        })
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         out.put_blob(self.name.as_str().as_bytes());
@@ -140,6 +171,12 @@ impl VolumeRecord {
         let mut labels = BTreeMap::new();
         for _ in 0..count {
             let key = reader.text(TEXT_MAX)?.to_owned();
+            if labels
+                .last_key_value()
+                .is_some_and(|(last, _)| *last >= key)
+            {
+                return Err(reader.error("labels are not sorted"));
+            }
             labels.insert(key, reader.text(TEXT_MAX)?.to_owned());
         }
         let origin = Some(reader.text(TEXT_MAX)?.to_owned()).filter(|text| !text.is_empty());
@@ -187,7 +224,11 @@ impl SnapshotRecord {
             .parse()
             .map_err(|_| reader.error("not a snapshot name"))?;
         let created = read_time(&mut reader)?;
-        let automatic = reader.u8()? == 1;
+        let automatic = match reader.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(reader.error("neither automatic nor not")),
+        };
         let cut = reader.u64()?;
         reader.finish()?;
         Ok(SnapshotRecord {
@@ -249,10 +290,14 @@ fn put_time(out: &mut Vec<u8>, time: Timestamp) {
 }
 
 fn read_time(reader: &mut ByteReader<'_>) -> Result<Timestamp, DecodeError> {
-    Ok(Timestamp {
+    let time = Timestamp {
         secs: reader.i64()?,
         nanos: reader.u32()?,
-    })
+    };
+    if time.nanos >= NANOS_PER_SECOND {
+        return Err(reader.error("nanoseconds above one second"));
+    }
+    Ok(time)
 }
 
 #[cfg(test)]
@@ -308,5 +353,53 @@ mod tests {
             next_snapshot: 2,
         };
         assert_eq!(Counters::decode(&counters.encode()).unwrap(), counters);
+    }
+
+    /// A record has one encoding, and numbers have a successor: what no writer writes is refused.
+    #[test]
+    fn impossible_records_are_refused() {
+        let snapshot = SnapshotRecord {
+            name: "s".parse().unwrap(),
+            created: Timestamp::default(),
+            automatic: true,
+            cut: 7,
+        };
+        let refused = |at: usize, bytes: &[u8]| {
+            let mut record = snapshot.encode();
+            record[at..at + bytes.len()].copy_from_slice(bytes);
+            SnapshotRecord::decode(&record).unwrap_err().problem
+        };
+        assert_eq!(refused(18, &[2]), "neither automatic nor not");
+        let second = 1_000_000_000_u32.to_le_bytes();
+        assert_eq!(refused(14, &second), "nanoseconds above one second");
+
+        let volume = VolumeRecord {
+            name: "v".parse().unwrap(),
+            created: Timestamp::default(),
+            block_size: 4096,
+            hash_key: [0; 16],
+            uid: 0,
+            gid: 0,
+            mode: 0,
+            labels: [("a", ""), ("b", "")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            origin: None,
+        };
+        let bytes = volume.encode();
+        let first = bytes.iter().position(|byte| *byte == b'a').unwrap();
+        for key in [b'b', b'c'] {
+            let mut bytes = bytes.clone();
+            bytes[first] = key;
+            let error = VolumeRecord::decode(&bytes).unwrap_err();
+            assert_eq!(error.problem, "labels are not sorted");
+        }
+
+        let last = Counters {
+            next_volume: 1 << 62,
+            next_snapshot: 1,
+        };
+        let error = Counters::decode(&last.encode()).unwrap_err();
+        assert_eq!(error.problem, "a number above its limit");
     }
 }

@@ -24,6 +24,8 @@ const SLOT_OFFSETS: [u64; 2] = [0, 1 << 20];
 const MAGIC: u64 = u64::from_le_bytes(*b"volfs-sb");
 /// Format version that this code writes and reads.
 pub(crate) const FORMAT_VERSION: u32 = 1;
+/// Numbers that only ever grow by one stay below this, so that the next one always exists.
+pub(crate) const NUMBER_LIMIT: u64 = 1 << 62;
 
 /// What a slot publishes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +47,7 @@ pub(crate) struct Superblock {
 }
 
 impl Superblock {
-    fn encode(&self, pool: PoolId) -> Vec<u8> {
+    pub(super) fn encode(&self, pool: PoolId) -> Vec<u8> {
         let mut out = Vec::with_capacity(SLOT_BYTES);
         out.put_u64(MAGIC);
         out.put_u32(FORMAT_VERSION);
@@ -64,13 +66,17 @@ impl Superblock {
         out
     }
 
-    fn decode(slot: &[u8], pool: PoolId) -> Result<Superblock, DecodeError> {
+    /// The state in a slot; an error for anything but exactly what [`Superblock::encode`] writes.
+    pub(super) fn decode(slot: &[u8], pool: PoolId) -> Result<Superblock, DecodeError> {
         let mut reader = ByteReader::new("superblock slot", slot);
         if reader.u64()? != MAGIC {
             return Err(reader.error("wrong magic"));
         }
-        let (body, checksum) = slot.split_at(SLOT_BYTES - 8);
-        if xxh3_64(body).to_le_bytes() != checksum {
+        let parts = slot.split_last_chunk().filter(|_| slot.len() == SLOT_BYTES);
+        let Some((body, checksum)) = parts else {
+            return Err(reader.error("not as long as a slot"));
+        };
+        if xxh3_64(body).to_le_bytes() != *checksum {
             return Err(reader.error("wrong checksum"));
         }
         if reader.u32()? != FORMAT_VERSION {
@@ -80,16 +86,29 @@ impl Superblock {
         if reader.array()? != pool.0 {
             return Err(reader.error("of another pool"));
         }
-        Ok(Superblock {
-            generation: reader.u64()?,
-            incarnation: reader.u64()?,
+        let superblock = Superblock {
+            generation: read_number(&mut reader)?,
+            incarnation: read_number(&mut reader)?,
             catalog_at: read_position(&mut reader)?,
             replay_from: read_position(&mut reader)?,
-            settled_below: SegmentId(reader.u64()?),
-            next_segment: SegmentId(reader.u64()?),
+            settled_below: SegmentId(read_number(&mut reader)?),
+            next_segment: SegmentId(read_number(&mut reader)?),
             catalog: read_root(&mut reader)?,
-        })
+        };
+        if superblock.encode(pool) != slot {
+            return Err(reader.error("reserved bytes are used"));
+        }
+        Ok(superblock)
     }
+}
+
+/// Reads a number of those that only ever grow by one.
+pub(crate) fn read_number(reader: &mut ByteReader<'_>) -> Result<u64, DecodeError> {
+    let number = reader.u64()?;
+    if number >= NUMBER_LIMIT {
+        return Err(reader.error("a number above its limit"));
+    }
+    Ok(number)
 }
 
 /// Appends a journal position.
@@ -256,6 +275,32 @@ mod tests {
             let mut damaged = slot.clone();
             damaged[at] ^= 0x40;
             assert!(Superblock::decode(&damaged, POOL).is_err(), "byte {at}");
+        }
+    }
+
+    /// What no writer writes is refused even under a valid checksum: numbers without a successor,
+    /// reserved bytes in use, another length.
+    #[test]
+    fn impossible_slots_are_refused() {
+        let problem = |slot: &[u8]| Superblock::decode(slot, POOL).unwrap_err().problem;
+        let changed = |at: usize, bytes: &[u8]| {
+            let mut slot = superblock(8).encode(POOL);
+            slot[at..at + bytes.len()].copy_from_slice(bytes);
+            let checksum = xxh3_64(&slot[..SLOT_BYTES - 8]).to_le_bytes();
+            slot[SLOT_BYTES - 8..].copy_from_slice(&checksum);
+            slot
+        };
+        for at in [32, 40, 80, 88] {
+            assert_eq!(
+                problem(&changed(at, &[0xff; 8])),
+                "a number above its limit"
+            );
+        }
+        assert_eq!(problem(&changed(12, &[1])), "reserved bytes are used");
+        assert_eq!(problem(&changed(2000, &[1])), "reserved bytes are used");
+        let slot = superblock(8).encode(POOL);
+        for len in [8, 100, 4087, 4088, 4095] {
+            assert_eq!(problem(&slot[..len]), "not as long as a slot");
         }
     }
 

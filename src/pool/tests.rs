@@ -426,6 +426,42 @@ fn bad_names_are_refused() {
     ));
 }
 
+/// Labels that could not be read again are refused, and the pool opens as before; the longest
+/// that are accepted come back.
+#[test]
+fn labels_that_no_record_can_hold_are_refused() {
+    let mut fixture = Fixture::new();
+    let pool = fixture.pool();
+    let with = |labels: Vec<(String, String)>| NewVolume {
+        labels: labels.into_iter().collect(),
+        ..new_volume("a")
+    };
+    let many = (0..1001).map(|number| (number.to_string(), String::new()));
+    let problems = [
+        (many.collect(), "1001 labels are too many: at most 1000"),
+        (
+            vec![("x".repeat(100), "y".repeat(8193))],
+            "label 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' has 8193 bytes: at most 8192 in key \
+             and in value",
+        ),
+        (
+            (0..8).map(|n| (n.to_string(), "y".repeat(8192))).collect(),
+            "the labels are too long: they make a record of 65664 bytes, at most 65536",
+        ),
+    ];
+    for (labels, problem) in problems {
+        let error = pool.create_volume(&with(labels)).unwrap_err();
+        assert_eq!(error.to_string(), problem);
+    }
+    let most = (0..7).map(|n| (n.to_string(), "y".repeat(8192))).collect();
+    pool.create_volume(&with(most)).unwrap();
+
+    let pool = fixture.die_and_reopen();
+    let info = pool.volume_info(&name("a")).unwrap();
+    assert_eq!(info.labels.len(), 7);
+    assert_eq!(info.labels["6"], "y".repeat(8192));
+}
+
 /// A pool has one owner, and a folder with something else in it becomes no pool.
 #[test]
 fn a_pool_has_one_owner_and_an_empty_folder() {

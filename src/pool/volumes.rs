@@ -35,6 +35,9 @@ impl Pool {
                 labels: new.labels.clone(),
                 origin: None,
             };
+            if let Some(problem) = record.labels_problem() {
+                return Err(PoolError::Invalid(problem));
+            }
             let (id, counters) = catalog.next_volume();
             let changes = vec![counters, put_volume(id, &record)];
             let cut = Cut {
