@@ -14,6 +14,8 @@ pub(super) const SECTOR_BYTES: u64 = 512;
 pub(super) const BODY_MAX: usize = (1 << 20) + (64 << 10);
 /// Positions stay below this, so that sums of them never overflow.
 pub(super) const LSN_LIMIT: u64 = 1 << 62;
+/// Incarnations stay below this, so that there is always a higher one.
+pub(super) const INCARNATION_LIMIT: u64 = 1 << 62;
 /// Largest record in bytes.
 pub(super) const RECORD_MAX: usize = record_bytes(BODY_MAX);
 
@@ -101,6 +103,7 @@ impl RecordHeader {
         let (header, check, chain) = Self::decode_fields(raw).ok()?;
         let plausible = header.start.is_multiple_of(ALIGN_BYTES as u64)
             && header.start < LSN_LIMIT
+            && header.incarnation < INCARNATION_LIMIT
             && header.body_len as usize <= BODY_MAX;
         let intact = check == xxh3_64_with_seed(&raw[..CHECKED_BYTES], pool_seed);
         (plausible && intact).then_some((header, chain))
@@ -221,6 +224,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Numbers without a successor are refused even under valid checksums.
+    #[test]
+    fn numbers_above_their_limits_are_refused() {
+        let seed = pool_seed(POOL);
+        let is_valid = |header: RecordHeader| {
+            let (raw, _) = header.encode(seed, 42);
+            RecordHeader::decode(&raw, seed).is_some()
+        };
+        let incarnation = |incarnation| RecordHeader {
+            incarnation,
+            ..header()
+        };
+        assert!(is_valid(incarnation((1 << 62) - 1)));
+        assert!(!is_valid(incarnation(1 << 62)));
+        let start = |start| RecordHeader { start, ..header() };
+        assert!(is_valid(start((1 << 62) - 8)));
+        assert!(!is_valid(start(1 << 62)));
     }
 
     /// The checksum of a body does not depend on how it is cut into parts.

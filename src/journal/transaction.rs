@@ -237,6 +237,11 @@ fn decode_change(reader: &mut ByteReader<'_>, owner: u64) -> Result<Change, Deco
                 .map_err(|_| reader.error("data offset above its limit"))?;
             let len = usize::try_from(varint(reader)?)
                 .map_err(|_| reader.error("data length above its limit"))?;
+            // Blocks of a byte would be the most: the last one's key exists for any block size.
+            let blocks = u64::from(offset) + len as u64;
+            if key.sub() > u64::MAX - blocks {
+                return Err(reader.error("data behind the last block"));
+            }
             Change::Data {
                 first: key,
                 offset,
@@ -444,6 +449,11 @@ mod tests {
         (owner, any::<u8>(), any::<u64>()).prop_map(|(owner, kind, sub)| Key::new(owner, kind, sub))
     }
 
+    fn any_block() -> impl Strategy<Value = Key> {
+        let index = 0..u64::MAX >> 1;
+        (any_key(), index).prop_map(|(key, index)| Key::new(key.owner(), key.kind(), index))
+    }
+
     fn any_change() -> impl Strategy<Value = Change> {
         let bytes = || prop::collection::vec(any::<u8>(), 0..200).prop_map(Arc::<[u8]>::from);
         let place =
@@ -458,7 +468,7 @@ mod tests {
             (any_key(), value).prop_map(|(key, value)| Change::Put(key, value)),
             any_key().prop_map(Change::Delete),
             (any_key(), any_key()).prop_map(|(from, to)| Change::DeleteRange(from, to)),
-            (any_key(), any::<u32>(), bytes()).prop_map(|(first, offset, bytes)| Change::Data {
+            (any_block(), any::<u32>(), bytes()).prop_map(|(first, offset, bytes)| Change::Data {
                 first,
                 offset,
                 bytes

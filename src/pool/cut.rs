@@ -68,6 +68,14 @@ impl Action {
         let volume = VolumeId(reader.u64()?);
         let snapshot = SnapshotId(reader.u64()?);
         let new = VolumeId(reader.u64()?);
+        let is_unused_set = match tag {
+            1 | 2 => new.0 != 0,
+            4 => snapshot.0 != 0,
+            _ => false,
+        };
+        if is_unused_set {
+            return Err(reader.error("a number that the action has not"));
+        }
         match tag {
             1 => Ok(Action::Freeze { volume, snapshot }),
             2 => Ok(Action::Reset { volume, snapshot }),
@@ -152,5 +160,12 @@ mod tests {
         let body = cut.encode();
         assert_eq!(Cut::decode(&body).unwrap(), cut);
         assert!((0..body.len()).all(|len| Cut::decode(&body[..len]).is_err()));
+        // The new volume of a freeze and of a reset, the snapshot of a fork.
+        for unused in [4 + 17, 4 + 25 + 17, 4 + 75 + 9] {
+            let mut body = body.clone();
+            body[unused] = 1;
+            let error = Cut::decode(&body).unwrap_err();
+            assert_eq!(error.problem, "a number that the action has not");
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::pool::{PoolError, PoolOptions, PoolResult};
 
 /// File name within the pool; its appearance is what makes a folder a pool.
 pub(crate) const PATH: &str = "pool.toml";
+/// Longest file that is read, in bytes.
 const BYTES_MAX: usize = 64 << 10;
 const REPLACING: Replacing = Replacing {
     written: Step::PoolFileWritten,
@@ -83,10 +84,6 @@ impl PoolFile {
 
     /// Reads it; `NotAPool` if there is none, `TooNew` if a newer volfs made it.
     pub(crate) fn read(disk: &dyn Disk, path: &Path) -> PoolResult<PoolFile> {
-        let invalid = |problem: String| PoolError::Settings {
-            path: path.to_owned(),
-            problem,
-        };
         let file = match disk.open(PATH) {
             Err(error) if error.is_not_found() => {
                 return Err(PoolError::NotAPool {
@@ -95,10 +92,21 @@ impl PoolFile {
             }
             other => other?,
         };
-        let mut bytes = vec![0; BYTES_MAX];
+        let mut bytes = vec![0; BYTES_MAX + 1];
         let len = file.read_at(&mut bytes, 0)?;
-        let text =
-            std::str::from_utf8(&bytes[..len]).map_err(|error| invalid(error.to_string()))?;
+        Self::parse(&bytes[..len], path)
+    }
+
+    /// The file with these bytes; `path` is the pool's, for errors.
+    pub(super) fn parse(bytes: &[u8], path: &Path) -> PoolResult<PoolFile> {
+        let invalid = |problem: String| PoolError::Settings {
+            path: path.to_owned(),
+            problem,
+        };
+        if bytes.len() > BYTES_MAX {
+            return Err(invalid(format!("it is longer than {BYTES_MAX} bytes")));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| invalid(error.to_string()))?;
         let version: Version =
             toml::from_str(text).map_err(|error| invalid(error.message().to_owned()))?;
         if version.format_version > FORMAT_VERSION {
@@ -126,7 +134,8 @@ impl PoolFile {
             path: path.to_owned(),
             problem: "id is not 32 hexadecimal digits".to_owned(),
         };
-        if self.id.len() != 32 || !self.id.is_ascii() {
+        // Every digit: parsing a pair would take a sign for one.
+        if self.id.len() != 32 || !self.id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(problem());
         }
         let mut id = [0; 16];
@@ -182,8 +191,15 @@ mod tests {
             PoolFile::read(&disk, path),
             Err(PoolError::TooNew { found: 99, .. })
         ));
-        put("format_version = 1\nid = \"zz\"\ncreated = \"\"\n");
-        assert!(PoolFile::read(&disk, path).unwrap().id(path).is_err());
+        for id in ["zz".to_owned(), "+f".repeat(16), "é".repeat(16)] {
+            put(&format!(
+                "format_version = 1\nid = \"{id}\"\ncreated = \"\"\n"
+            ));
+            assert!(PoolFile::read(&disk, path).unwrap().id(path).is_err());
+        }
+        put(&format!("{}#", "format_version = 1\n".repeat(4096)));
+        let error = PoolFile::read(&disk, path).unwrap_err().to_string();
+        assert!(error.contains("longer than 65536 bytes"), "{error}");
         put("format_version = 1\nid = \"\"\ncreated = \"\"\n[settings]\nblock_size = 5000\n");
         let error = PoolFile::read(&disk, path).unwrap_err().to_string();
         assert!(error.contains("block_size 5000"), "{error}");

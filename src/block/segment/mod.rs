@@ -22,6 +22,9 @@ pub(super) use state::Segment;
 /// Folder of the segments within the pool.
 pub(super) const SEGMENTS_DIR: &str = "segments";
 
+/// Segments' numbers stay below this, so that there is always a next one.
+const NUMBER_LIMIT: u64 = 1 << 62;
+
 /// What a segment's frames are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
@@ -86,7 +89,7 @@ fn parse_name(name: &str) -> Option<(SegmentId, SegmentKind)> {
         .find(|kind| kind.to_string() == extension)?;
     let number = u64::from_str_radix(number, 16).ok()?;
     // Only the one spelling: no sign, no capitals; and numbers that leave room for others.
-    let canonical = format!("{number:016x}.{kind}") == name && number < u64::MAX / 2;
+    let canonical = format!("{number:016x}.{kind}") == name && number < NUMBER_LIMIT;
     canonical.then_some((SegmentId(number), kind))
 }
 

@@ -65,6 +65,7 @@ fn table(
 fn walk(file: &dyn DiskFile, file_bytes: u64) -> DiskResult<Vec<FrameEntry>> {
     let mut window = Window {
         file,
+        file_bytes,
         bytes: Vec::new(),
         start: 0,
     };
@@ -93,6 +94,7 @@ fn walk(file: &dyn DiskFile, file_bytes: u64) -> DiskResult<Vec<FrameEntry>> {
 /// A piece of the file in memory, which moves on as it is asked for.
 struct Window<'a> {
     file: &'a dyn DiskFile,
+    file_bytes: u64,
     bytes: Vec<u8>,
     start: u64,
 }
@@ -103,7 +105,8 @@ impl Window<'_> {
         let here =
             offset >= self.start && offset + len as u64 <= self.start + self.bytes.len() as u64;
         if !here {
-            self.bytes.resize(WINDOW_BYTES, 0);
+            let rest = self.file_bytes.saturating_sub(offset);
+            self.bytes.resize(rest.min(WINDOW_BYTES as u64) as usize, 0);
             self.start = offset;
             let read = self.file.read_at(&mut self.bytes, offset)?;
             self.bytes.truncate(read);

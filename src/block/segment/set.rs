@@ -13,7 +13,7 @@ use crate::disk::{Disk, DiskError, DiskFile, Step};
 use super::handles::Handles;
 use super::layout::Owner;
 use super::state::{Segment, SyncPlan};
-use super::{FrameEntry, SEGMENTS_DIR, SegmentKind, parse_name, path, scan};
+use super::{FrameEntry, NUMBER_LIMIT, SEGMENTS_DIR, SegmentKind, parse_name, path, scan};
 
 /// Open files of segments at most; those that are being written have theirs beside.
 const FILES_MAX: usize = 256;
@@ -115,7 +115,10 @@ impl SegmentSet {
 
     /// No segment gets this number, or one below it, any more.
     pub(in crate::block) fn use_up(&self, segment: SegmentId) {
-        self.next.fetch_max(segment.0 + 1, Ordering::Relaxed);
+        // A place may name a number that no segment can have.
+        if segment.0 < NUMBER_LIMIT {
+            self.next.fetch_max(segment.0 + 1, Ordering::Relaxed);
+        }
     }
 
     /// Creates a segment with a number of its own. A number whose file could not be made is lost.
