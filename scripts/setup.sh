@@ -5,7 +5,7 @@ set -euo pipefail
 
 # A package is missing when its file is: that also accepts programs installed another way.
 needs_build=(
-    "gcc /usr/bin/gcc" "libc6-dev /usr/include/stdlib.h" "make /usr/bin/make" "git git"
+    "gcc /usr/bin/gcc" "g++ /usr/bin/g++" "libc6-dev /usr/include/stdlib.h" "make /usr/bin/make" "git git"
 )
 needs_databases=(
     "postgresql-15 /usr/lib/postgresql/15/bin/pg_amcheck" "sqlite3 sqlite3"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change is merged. Ends with a line "N passed, N failed".
 # Usage: scripts/test.sh [all|unit|mounted] [FILTER]
-#   unit      format, lints, documentation, tests that mount nothing
+#   unit      format, lints, documentation, tests that mount nothing, a short fuzz run
 #   mounted   tests in fuse-tests with the release build; FILTER as cargo test takes it
 # Environment: VOLFS_TEST_THREADS (default 2), VOLFS_TEST_ROUNDS, VOLFS_TEST_SEED,
-#   VOLFS_TEST_ENTRIES, VOLFS_TEST_LIMIT: see fuse-tests.
+#   VOLFS_TEST_ENTRIES, VOLFS_TEST_LIMIT: see fuse-tests. VOLFS_FUZZ_SECONDS: of each target.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -40,10 +40,12 @@ step() {
 
 unit_tests() {
     step format cargo fmt --all --check
+    step "format of the fuzz targets" cargo fmt --manifest-path fuse-tests/fuzz/Cargo.toml --check
     step lints cargo clippy --quiet --workspace --all-targets -- -D warnings
     step documentation env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace
     step "unit tests" cargo test --quiet --no-fail-fast --workspace --exclude fuse-tests \
         -- ${filter:+"$filter"}
+    [ -n "$filter" ] || step fuzzing scripts/fuzz.sh --seconds "${VOLFS_FUZZ_SECONDS:-3}"
 }
 
 mounted_tests() {

@@ -24,6 +24,9 @@ pub mod cli;
 pub mod daemon;
 pub mod disk;
 pub mod fuse;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod journal;
 pub mod pool;
 pub mod tree;

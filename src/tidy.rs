@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules and the layer that they are in; a module imports from lower layers and from itself.
-const LAYERS: [(&str, u8); 11] = [
+const LAYERS: [(&str, u8); 12] = [
     ("base", 0),
     ("disk", 1),
     ("block", 2),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, u8); 11] = [
     ("transfer", 6),
     ("daemon", 7),
     ("cli", 8),
+    ("fuzzing", 9),
 ];
 
 /// External crates and the only places that may name them.

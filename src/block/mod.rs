@@ -21,6 +21,8 @@ mod cache;
 mod compress;
 mod error;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod index;
 mod put;
 mod read;

@@ -14,6 +14,8 @@ mod api;
 mod calls;
 mod client;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod launch;
 mod mounts;
 mod server;

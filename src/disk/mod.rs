@@ -5,6 +5,8 @@
 
 mod error;
 mod file_disk;
+#[cfg(any(test, feature = "fuzzing"))]
+mod image_disk;
 mod lock;
 mod replace;
 #[cfg(test)]
@@ -15,6 +17,8 @@ use std::sync::Arc;
 
 pub use error::{DiskError, DiskResult};
 pub use file_disk::FileDisk;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use image_disk::ImageDisk;
 pub use lock::{LockFailure, PoolLock};
 pub use replace::{Replacing, replace_file};
 #[cfg(test)]

@@ -16,6 +16,8 @@
 
 mod append;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod grow;
 mod header;
 mod open;

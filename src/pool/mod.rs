@@ -7,6 +7,8 @@ mod checkpoint;
 mod create;
 mod cut;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod records;
 mod recovery;
 mod settings;

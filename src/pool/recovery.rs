@@ -289,7 +289,11 @@ fn replay(
     Ok(end)
 }
 
-fn read_marks(body: &[u8], marks: &mut HashMap<SegmentId, u32>) -> Result<(), DecodeError> {
+/// Takes the marks of a watermark record.
+pub(super) fn read_marks(
+    body: &[u8],
+    marks: &mut HashMap<SegmentId, u32>,
+) -> Result<(), DecodeError> {
     let mut reader = ByteReader::new("watermark record", body);
     while reader.remaining() > 0 {
         let segment = SegmentId(reader.u64()?);

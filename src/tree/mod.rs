@@ -18,6 +18,8 @@ mod codec;
 mod diff;
 mod edit;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod node;
 mod read;
 mod root;

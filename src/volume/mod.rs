@@ -5,6 +5,8 @@
 
 pub mod core;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub mod keys;
 pub mod ops;
 pub mod records;

@@ -94,7 +94,7 @@ impl Owner {
         bytes
     }
 
-    fn encode_trailer(&self, trailer: &Trailer) -> Vec<u8> {
+    pub(super) fn encode_trailer(&self, trailer: &Trailer) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(TRAILER_BYTES);
         bytes.put_bytes(&TRAILER_MAGIC);
         bytes.put_u16(VERSION);
@@ -154,6 +154,16 @@ pub(super) struct Trailer {
 }
 
 impl Trailer {
+    /// The trailer behind this table, with these fields whether they fit it or not.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn over(table: &[u8], count: u32, offset: u32) -> Trailer {
+        Trailer {
+            count,
+            offset,
+            table_checksum: xxh3_64(table),
+        }
+    }
+
     /// Length of the table in bytes.
     pub(super) fn table_bytes(&self) -> usize {
         self.count as usize * ENTRY_BYTES

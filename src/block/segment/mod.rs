@@ -5,6 +5,8 @@
 //! crash left without a table of contents is scanned frame by frame. Numbers are never reused.
 
 mod appender;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod handles;
 mod layout;
 mod scan;

@@ -5,6 +5,8 @@
 //! through the whole operation), `saved` (the list on disk), `state` (never held while anything
 //! is mounted, unmounted or flushed: the end of a session takes it from FUSE's own threads).
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod ground;
 mod kernel;
 mod mount;

@@ -4,6 +4,7 @@
 //! A line is added before the mount and removed by an explicit umount only. The end of the
 //! daemon, however it comes, leaves the list as it is.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,9 +33,9 @@ pub(crate) struct SavedMount {
 }
 
 #[derive(Serialize, Deserialize)]
-struct File {
+struct File<'a> {
     version: u32,
-    mounts: Vec<SavedMount>,
+    mounts: Cow<'a, [SavedMount]>,
 }
 
 /// The list, in the order of mounting, at most one line per path.
@@ -128,11 +129,7 @@ impl SavedMounts {
     }
 
     fn write(&mut self, mounts: Vec<SavedMount>) -> ServiceResult<()> {
-        let file = File {
-            version: VERSION,
-            mounts,
-        };
-        let json = serde_json::to_vec_pretty(&file).map_err(|error| {
+        let json = to_json(&mounts).map_err(|error| {
             ServiceError::new(Kind::Failed, format!("cannot encode {FILE}: {error}"))
         })?;
         let steps = Replacing {
@@ -140,7 +137,7 @@ impl SavedMounts {
             named: Step::MountListNamed,
         };
         replace_file(&FileDisk::new(&self.pool), "", FILE, &json, steps)?;
-        self.mounts = file.mounts;
+        self.mounts = mounts;
         self.problem = None;
         Ok(())
     }
@@ -152,7 +149,20 @@ fn read(path: &Path) -> Result<Vec<SavedMount>, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(format!("cannot read '{}': {error}", path.display())),
     };
-    let file: File = serde_json::from_slice(&bytes)
+    parse(&bytes, path)
+}
+
+/// The file with this list.
+pub(super) fn to_json(mounts: &[SavedMount]) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec_pretty(&File {
+        version: VERSION,
+        mounts: mounts.into(),
+    })
+}
+
+/// The list with these bytes; `path` is the file's, for errors.
+pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Vec<SavedMount>, String> {
+    let file: File<'_> = serde_json::from_slice(bytes)
         .map_err(|error| format!("'{}' is not valid: {error}", path.display()))?;
     if file.version != VERSION {
         let version = file.version;
@@ -161,7 +171,7 @@ fn read(path: &Path) -> Result<Vec<SavedMount>, String> {
             path.display()
         ));
     }
-    Ok(file.mounts)
+    Ok(file.mounts.into_owned())
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ mod check;
 mod copy;
 mod create;
 mod dir;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod inodes;
 mod io;
 mod link;
