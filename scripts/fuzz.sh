@@ -52,7 +52,8 @@ for target in "${targets[@]}"; do
     mkdir -p "$corpus" "$found"
     # One input takes neither 64 MiB at once nor 5 seconds; longer ones find nothing new.
     if "$programs/$target" "$corpus" "$seeds" -max_total_time="$seconds" -max_len=9000 \
-        -malloc_limit_mb=64 -rss_limit_mb=1024 -timeout=5 -artifact_prefix="$found/" -print_final_stats=1 >"$log" 2>&1; then
+        -malloc_limit_mb=64 -rss_limit_mb=1024 -timeout=5 \
+        -artifact_prefix="$found/" -print_final_stats=1 >"$log" 2>&1; then
         awk -v target="$target" '/number_of_executed_units/ { runs = $2 }
             / cov: / { for (at = 1; at < NF; at++) if ($at == "cov:") edges = $(at + 1) }
             END { printf "%-12s %9d executions, %5d edges\n", target, runs, edges }' "$log"
