@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use super::{Disk, DiskError, DiskFile, DiskResult, DiskSpace};
+use super::{Disk, DiskError, DiskFile, DiskResult, DiskSpace, Step};
 
 /// A folder of files with given bytes. Syncs do nothing; every change is refused.
 pub(crate) struct ImageDisk {
@@ -73,7 +73,7 @@ impl Disk for ImageDisk {
         Ok(self.files.keys().filter_map(name).collect())
     }
 
-    fn sync_dir(&self, _dir: &str) -> DiskResult<()> {
+    fn sync_dir(&self, _dir: &str, _step: Step) -> DiskResult<()> {
         Ok(())
     }
 
@@ -109,11 +109,11 @@ impl DiskFile for ImageFile {
         refuse("set the length of", &self.path)
     }
 
-    fn sync(&self) -> DiskResult<()> {
+    fn sync(&self, _step: Step) -> DiskResult<()> {
         Ok(())
     }
 
     fn start_writeback(&self, _offset: u64, _len: u64) {}
 
-    fn drop_cache(&self) {}
+    fn drop_cache(&self, _step: Step) {}
 }
