@@ -1,6 +1,6 @@
 //! LZ4 with buffers kept per thread, or the content as it is where LZ4 does not pay.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use lz4_flex::block::{
@@ -21,39 +21,46 @@ struct Compressor {
 }
 
 thread_local! {
-    static COMPRESSOR: RefCell<Compressor> = RefCell::new(Compressor {
-        output: Vec::new(),
-        small: CompressTable::small(),
-        large: CompressTable::large(),
-    });
+    static COMPRESSOR: Cell<Option<Box<Compressor>>> = const { Cell::new(None) };
 }
 
-/// Calls `sink` with the payload for this content: LZ4 if that saves at least an eighth, so that
-/// reading what hardly shrinks costs no decompression. `sink` must not compress in turn.
+impl Compressor {
+    fn new() -> Box<Compressor> {
+        Box::new(Compressor {
+            output: Vec::new(),
+            small: CompressTable::small(),
+            large: CompressTable::large(),
+        })
+    }
+
+    /// The payload for this content: LZ4 if that saves at least an eighth, so that reading what
+    /// hardly shrinks costs no decompression.
+    fn payload<'a>(&'a mut self, content: &'a [u8]) -> (Codec, &'a [u8]) {
+        let room = get_maximum_output_size(content.len());
+        if self.output.len() < room {
+            self.output.resize(room, 0);
+        }
+        let table = if content.len() < LARGE_BYTES {
+            &mut self.small
+        } else {
+            &mut self.large
+        };
+        match compress_into_with_table(content, &mut self.output, table) {
+            Ok(len) if len <= content.len() - content.len().div_ceil(8) => {
+                (Codec::Lz4, &self.output[..len])
+            }
+            _ => (Codec::Raw, content),
+        }
+    }
+}
+
+/// Calls `sink` with the payload for this content.
 pub(super) fn with_payload<R>(content: &[u8], sink: impl FnOnce(Codec, &[u8]) -> R) -> R {
-    COMPRESSOR.with_borrow_mut(
-        |Compressor {
-             output,
-             small,
-             large,
-         }| {
-            let room = get_maximum_output_size(content.len());
-            if output.len() < room {
-                output.resize(room, 0);
-            }
-            let table = if content.len() < LARGE_BYTES {
-                small
-            } else {
-                large
-            };
-            match compress_into_with_table(content, output, table) {
-                Ok(len) if len <= content.len() - content.len().div_ceil(8) => {
-                    sink(Codec::Lz4, &output[..len])
-                }
-                _ => sink(Codec::Raw, content),
-            }
-        },
-    )
+    let mut compressor = COMPRESSOR.take().unwrap_or_else(Compressor::new);
+    let (codec, payload) = compressor.payload(content);
+    let result = sink(codec, payload);
+    COMPRESSOR.set(Some(compressor));
+    result
 }
 
 /// The content of a payload, or what is wrong with it.
