@@ -1,4 +1,4 @@
-//! Words that every layer shares: ids, keys, values, names, byte codec, clock, progress. No I/O.
+//! Words that every layer shares: ids, keys, values, names, byte codec, clock, locks, progress. No I/O.
 
 pub mod clock;
 pub mod codec;
@@ -9,6 +9,7 @@ pub mod nature;
 pub mod progress;
 #[cfg(test)]
 mod split_mix;
+pub(crate) mod sync;
 
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use codec::{ByteReader, DecodeError, PutBytes};

@@ -11,6 +11,8 @@ mod lock;
 mod replace;
 #[cfg(test)]
 mod sim_disk;
+#[cfg(test)]
+mod slow_disk;
 mod step;
 
 use std::sync::Arc;
@@ -23,6 +25,8 @@ pub use lock::{LockFailure, PoolLock};
 pub use replace::{Replacing, replace_file};
 #[cfg(test)]
 pub(crate) use sim_disk::{Fault, SimDisk};
+#[cfg(test)]
+pub(crate) use slow_disk::SlowDisk;
 pub use step::Step;
 
 /// A folder of files on a medium.

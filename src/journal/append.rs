@@ -1,14 +1,13 @@
 //! Appending records.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use parking_lot::MutexGuard;
 
 use super::grow::Growth;
 use super::header::{self, BODY_MAX, HEADER_BYTES, RecordHeader};
 use super::open::Shared;
 use super::{Journal, JournalError, JournalOptions, JournalPosition, JournalResult, RecordKind};
+use crate::base::sync::MutexGuard;
+use crate::base::sync::atomic::Ordering;
 use crate::base::{Lsn, VolumeId};
 use crate::disk::DiskFile;
 

@@ -1,12 +1,12 @@
 //! Making a further file of the log, outside the lock that appends need.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 
 use super::append::{Slot, Writer};
 use super::open::{Journal, Shared};
 use super::slots;
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::thread::{self, JoinHandle};
 
 /// A further file in the making. Files are never given back, so that this happens a few times in
 /// the life of a pool; hence a thread for each, and none that waits.
@@ -43,7 +43,7 @@ impl Journal {
             shared: Arc::clone(shared),
             made: None,
         };
-        let spawned = std::thread::Builder::new()
+        let spawned = thread::Builder::new()
             .name("volfs-journal".to_owned())
             .spawn(move || making.run(number));
         match spawned {

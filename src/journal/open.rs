@@ -1,9 +1,6 @@
 //! Making a log and opening it for appending.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use parking_lot::{Condvar, Mutex};
 
 use super::append::{Slot, Writer};
 use super::grow::Growth;
@@ -14,6 +11,8 @@ use super::header::{
 use super::slots::{self, FoundSlot};
 use super::sync::Flushing;
 use super::{JournalError, JournalOptions, JournalPosition, JournalResult};
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::base::sync::{Condvar, Mutex};
 use crate::base::{Lsn, PoolId};
 use crate::disk::{Disk, Step};
 

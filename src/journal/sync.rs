@@ -1,12 +1,14 @@
 //! Group commit: one fdatasync serves all who wait.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::header::SECTOR_BYTES;
 use super::open::{Journal, Shared};
 use super::{JournalError, JournalResult};
 use crate::base::Lsn;
+use crate::base::sync::atomic::Ordering;
+#[cfg(test)]
+use crate::base::sync::{Sabotage, is_sabotaged};
 use crate::disk::{DiskFile, Step};
 
 /// Whether somebody flushes, and what for.
@@ -85,6 +87,11 @@ impl Leader<'_> {
         for (_, file) in &self.files {
             file.sync(step).map_err(JournalError::Disk)?;
         }
+        #[cfg(test)]
+        let target = match is_sabotaged(Sabotage::JournalEndAfterSync) {
+            true => shared.writer.lock().position.lsn.0,
+            false => target,
+        };
         shared.durable.store(target, Ordering::Release);
         self.done = true;
         Ok(())

@@ -1,6 +1,7 @@
 //! Tests of the log as a whole, on a medium in memory.
 
 mod damage;
+mod interleavings;
 mod mem_disk;
 mod model;
 
