@@ -4,6 +4,7 @@ mod crash;
 mod dedup;
 mod durability;
 mod hooked_disk;
+mod interleavings;
 mod model;
 mod reading;
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
+use crate::base::sync::Mutex;
 use crate::base::{BlockId, Place};
 use crate::block::frame::{FRAME_BYTES_MAX, FrameHeader};
 use crate::block::{BlockError, BlockResult};

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
-
+use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::{Mutex, RwLock};
 use crate::base::{BlockId, Place, PoolId, SegmentId};
 use crate::block::{BlockError, BlockResult};
 use crate::disk::{Disk, DiskError, DiskFile, Step};

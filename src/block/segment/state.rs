@@ -1,10 +1,11 @@
 //! One segment: who may append where, what has been written, and what is on the medium.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex};
-
+use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::{Condvar, Mutex};
+#[cfg(test)]
+use crate::base::sync::{Sabotage, is_sabotaged};
 use crate::base::{BlockId, Place, SegmentId};
 use crate::block::{BlockError, BlockResult, SegmentInfo};
 use crate::disk::{DiskError, DiskFile};
@@ -400,6 +401,11 @@ impl Segment {
                 continue;
             }
             let mark = state.whole_end();
+            #[cfg(test)]
+            let mark = match is_sabotaged(Sabotage::ReservedIsWritten) {
+                true => state.end,
+                false => mark,
+            };
             state.syncing = true;
             let plan = SyncPlan {
                 file: state.file.clone(),
