@@ -6,14 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use parking_lot::RwLockWriteGuard;
-
 use super::cut::{Action, Cut};
 use super::records::{
     COUNTERS, Counters, ROOT, RootRecord, SNAPSHOT, SNAPSHOT_ROOT, SnapshotRecord, VOLUME,
     VolumeRecord, counters_key, root_key, snapshot_key, snapshot_root_key, volume_key,
 };
 use super::{PoolError, PoolResult};
+use crate::base::sync::RwLockWriteGuard;
 use crate::base::{DecodeError, Key, Lsn, SnapshotId, SnapshotName, Value, VolumeId, VolumeName};
 use crate::journal::{Change, JournalPosition, Transaction};
 use crate::tree::{Cursor, TreeRoot};

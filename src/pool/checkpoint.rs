@@ -8,6 +8,7 @@ use super::records::{RootRecord, root_key, snapshot_root_key};
 use super::superblock::Superblock;
 use super::volumes::of;
 use super::{Pool, PoolResult, lock_states};
+use crate::base::sync::{atomic::Ordering, thread};
 use crate::base::{Key, SegmentId, SnapshotId, Value, VolumeId, VolumeName};
 use crate::disk::Step;
 use crate::journal::JournalPosition;
@@ -179,8 +180,7 @@ impl Pool {
 
         self.journal()?.release(older.replay_from.lsn);
         self.note_published(root, &sealed);
-        self.checkpoints
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -270,7 +270,7 @@ impl Pool {
     pub(super) fn start_worker(self: &Arc<Self>, age: Duration) -> std::io::Result<()> {
         let pool = Arc::downgrade(self);
         let admission = self.shared.admission.clone();
-        let worker = std::thread::Builder::new()
+        let worker = thread::Builder::new()
             .name("checkpoint".to_owned())
             .spawn(move || {
                 let mut wait = age;

@@ -21,10 +21,6 @@ mod volumes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
-
-use parking_lot::Mutex;
 
 pub use error::{PoolError, PoolResult};
 pub use types::{
@@ -33,6 +29,9 @@ pub use types::{
 
 use self::catalog::Catalog;
 use self::superblock::{FORMAT_VERSION, Superblock, SuperblockFile};
+use crate::base::sync::Mutex;
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::base::sync::thread::{self, JoinHandle};
 use crate::base::{PoolId, VolumeId};
 use crate::disk::PoolLock;
 use crate::journal::Journal;
@@ -116,7 +115,7 @@ impl Pool {
         self.shared.admission.close();
         if let Some(worker) = self.worker.lock().take()
             // The last reference may be the worker's own, taken for one checkpoint.
-            && worker.thread().id() != std::thread::current().id()
+            && worker.thread().id() != thread::current().id()
             && worker.join().is_err()
         {
             log::error!("the checkpoint thread panicked");

@@ -13,11 +13,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use super::catalog::{Catalog, Replay};
 use super::checkpoint::chain;
@@ -25,6 +22,8 @@ use super::cut::Cut;
 use super::settings::PoolFile;
 use super::superblock::{Slots, Superblock, SuperblockFile};
 use super::{Pool, PoolError, PoolOptions, PoolResult, Published, create, lock_states};
+use crate::base::sync::Mutex;
+use crate::base::sync::atomic::{AtomicBool, AtomicU64};
 use crate::base::{
     ByteReader, Clock, DecodeError, Ino, Place, Pointer, PoolId, SegmentId, SystemClock, VolumeId,
 };

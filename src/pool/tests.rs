@@ -1,6 +1,7 @@
 //! The pool as a whole, on a folder: what it promises across reopening, death and damage.
 
 mod crash;
+mod interleavings;
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;

@@ -7,6 +7,8 @@ use super::cut::{Action, Cut};
 use super::records::{VolumeRecord, volume_key};
 use super::settings::is_block_size;
 use super::{NewVolume, Pool, PoolError, PoolResult, VolumeInfo, lock_states};
+#[cfg(test)]
+use crate::base::sync::{Sabotage, is_sabotaged};
 use crate::base::{SnapshotName, Value, VolumeId, VolumeName};
 use crate::disk::Step;
 use crate::journal::{Change, JournalPosition, RecordKind};
@@ -165,10 +167,15 @@ impl Pool {
             .iter()
             .filter_map(|id| catalog.volumes.get(id).map(|entry| entry.volume.clone()))
             .collect();
-        let mut locked = lock_states(&volumes);
         let journal = self.journal()?;
         let body = cut.encode();
-        let at = journal.append(RecordKind::Cut, VolumeId::CATALOG, &[&body])?;
+        let append = || journal.append(RecordKind::Cut, VolumeId::CATALOG, &[&body]);
+        #[cfg(test)]
+        let early = is_sabotaged(Sabotage::CutBeforeLocks).then(append);
+        let mut locked = lock_states(&volumes);
+        #[cfg(test)]
+        let append = || early.unwrap_or_else(append);
+        let at = append()?;
         catalog.apply(&self.shared, cut, at, &mut locked, None)?;
         Ok(at)
     }

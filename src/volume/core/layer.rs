@@ -8,12 +8,11 @@ use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use super::admission::Charge;
 use super::changes::{Changes, Found, Point, pointer_of};
 use super::dirty_block::Under;
 use super::volume::BlockState;
+use crate::base::sync::RwLock;
 use crate::base::{Key, Pointer, Value};
 use crate::tree::{self, Cursor, NodeStore, TreeRoot};
 use crate::volume::FsResult;

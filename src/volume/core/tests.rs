@@ -1,5 +1,7 @@
 //! Maps, layers and data against a plain map, without any POSIX.
 
+mod interleavings;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
