@@ -2,12 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-
-use parking_lot::{Condvar, Mutex};
 
 use super::errno::Errno;
 use super::{guard, workers};
+use crate::base::sync::thread::JoinHandle;
+use crate::base::sync::{Condvar, Mutex};
+#[cfg(test)]
+use crate::base::sync::{Sabotage, is_sabotaged};
+
+#[cfg(test)]
+mod interleavings;
 
 /// A request that is answered once everything before it is on the medium.
 pub(crate) trait Durable: Send + 'static {
@@ -80,8 +84,14 @@ impl<R: Durable> SyncQueue<R> {
             }
             state.flushing = true;
         }
-        request.finish(shared.flush());
+        let outcome = shared.flush();
+        request.finish(outcome);
         let mut state = shared.state.lock();
+        #[cfg(test)]
+        if is_sabotaged(Sabotage::LateRequestsAnswered) {
+            let late = std::mem::take(&mut state.parked);
+            late.into_iter().for_each(|late| late.finish(outcome));
+        }
         if state.parked.is_empty() {
             state.flushing = false;
         } else {

@@ -2,11 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Sender, unbounded};
 
 use super::guard;
+use crate::base::sync::thread::{self, JoinHandle};
 
 /// Starts a named thread that may be needed to free memory. The kernel then never makes it wait
 /// for write-out to the mount that it serves itself.
