@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::sync::{Mutex, Sabotage, explore, explore_sabotaged, thread};
-use crate::disk::{Disk, SimDisk, SlowDisk};
+use crate::disk::{Disk, SimDisk, SlowDisk, Step};
 
 /// Segments end after four frames or so.
 const SEGMENT_BYTES: u32 = 4500;
@@ -46,7 +46,8 @@ fn store_and_sync() {
         thread::spawn(move || {
             for content in [content(number), content(9)] {
                 let pointer = store.put_block(&content).unwrap();
-                store.sync(&[pointer.place.segment]).unwrap();
+                let named = [pointer.place.segment];
+                store.sync(&named, Step::SegmentBeforeReply).unwrap();
                 let marks = store.marks();
                 let left = medium.crash(u64::from(number));
                 for mark in marks {

@@ -142,7 +142,9 @@ fn files_are_made_and_recycled_while_others_append() {
                         }
                     };
                 }
-                log.journal.sync(last.lsn, Step::JournalBeforeReply).unwrap();
+                log.journal
+                    .sync(last.lsn, Step::JournalBeforeReply)
+                    .unwrap();
             })
         };
         join((0..2).map(work).collect());
