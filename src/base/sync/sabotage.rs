@@ -14,9 +14,6 @@ pub(crate) enum Sabotage {
     RoomWithoutGate,
     /// The leader of a flush answers who came during the flush as well.
     LateRequestsAnswered,
-    /// A volume's sync forgets the segments that it has synced, also those that records which came
-    /// meanwhile name again.
-    NewNamesForgotten,
     /// A cut appends its record before it takes the volumes' locks.
     CutBeforeLocks,
 }

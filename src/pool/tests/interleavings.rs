@@ -167,6 +167,13 @@ fn a_cut_recorded_before_its_locks_is_noticed() {
     assert!(how.contains("the cut has changed"), "{how}");
 }
 
+/// What a volume's sync covers survives a power loss at the moment of its return, the frames that
+/// its records name included, also while a checkpoint publishes.
+#[test]
+fn a_synced_volume_survives_beside_a_checkpoint() {
+    explore(blocks_and_syncs);
+}
+
 /// Two threads store a block each, commit and sync it, beside a checkpoint.
 fn blocks_and_syncs() {
     let (medium, pool) = world(1 << 20);
@@ -195,20 +202,6 @@ fn blocks_and_syncs() {
     for thread in threads {
         thread.join().unwrap();
     }
-}
-
-/// What a volume's sync covers survives a power loss at the moment of its return, the frames that
-/// its records name included, also while a checkpoint publishes.
-#[test]
-fn a_synced_volume_survives_beside_a_checkpoint() {
-    explore(blocks_and_syncs);
-}
-
-/// The exploration notices a sync that forgets segments which were named again meanwhile.
-#[test]
-fn segments_forgotten_too_early_are_noticed() {
-    let how = explore_sabotaged(Sabotage::NewNamesForgotten, blocks_and_syncs);
-    assert!(how.contains("what was synced is lost"), "{how}");
 }
 
 /// A reader sees each transaction whole and never an older state than before, while layers are

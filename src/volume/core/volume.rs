@@ -18,8 +18,6 @@ use super::shared::Shared;
 use super::view::View;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, RwLock, RwLockWriteGuard};
-#[cfg(test)]
-use crate::base::sync::{Sabotage, is_sabotaged};
 use crate::base::{Key, Lsn, Pointer, SegmentId, Timestamp, Value, VolumeId};
 use crate::block::FRAME_CONTENT_MAX;
 use crate::disk::Step;
@@ -367,11 +365,6 @@ impl Volume {
             .sync(at, Step::JournalBeforeReply)
             .map_err(|error| self.journal_failed(error))?;
         if !named.is_empty() {
-            #[cfg(test)]
-            let at = match is_sabotaged(Sabotage::NewNamesForgotten) {
-                true => Lsn(u64::MAX),
-                false => at,
-            };
             self.named
                 .lock()
                 .retain(|segment, last| *last > at || !named.contains(segment));
