@@ -1,4 +1,5 @@
-//! Words that every layer shares: ids, keys, values, names, byte codec, clock, locks, progress. No I/O.
+//! Words that every layer shares: ids, keys, values, names, byte codec, clock, locks, progress. No
+//! I/O.
 
 pub mod clock;
 pub mod codec;
