@@ -91,6 +91,16 @@ impl Fixture {
         self.disk.as_ref().expect("the pool has a disk of its own")
     }
 
+    /// Adds a setting to the pool's `pool.toml`; the next owner of the pool heeds it.
+    #[track_caller]
+    pub fn set(&self, key: &str, value: u64) {
+        let path = self.pool.join("pool.toml");
+        let mut content = fs::read_to_string(&path).expect("the pool exists");
+        assert!(content.contains("[settings]"), "{content}");
+        content.push_str(&format!("{key} = {value}\n"));
+        fs::write(&path, content).expect("the file is ours");
+    }
+
     /// `volfs` with this pool, to be given arguments.
     pub fn command(&self) -> Command {
         let mut command = Command::new(binary());

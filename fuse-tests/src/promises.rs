@@ -15,6 +15,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of a page: what the kernel writes back as one.
 pub const PAGE_BYTES: usize = 4096;
+/// How the names of files end whose pages are those of another name.
+pub(crate) const TEMPORARY: &str = "-new";
 /// File hash, page number and sequence number at the front, a checksum at the end.
 const HEADER_BYTES: usize = 24;
 const CHECKSUM_AT: usize = PAGE_BYTES - 8;
@@ -115,8 +117,9 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Reads every page of every file in `folder`; the error says the first that is torn,
-    /// misplaced, or fails otherwise than with EIO.
+    /// Reads every page of every file in `folder`, but those on their way to another name
+    /// (`-new`); the error says the first that is torn, misplaced, or fails otherwise than with
+    /// EIO.
     pub fn count(folder: &Path) -> Result<Pages, String> {
         let fail = |error: io::Error| format!("{}: {error}", folder.display());
         let mut pages = Pages::default();
@@ -126,6 +129,9 @@ impl Pages {
                 .file_name()
                 .expect("entries have names")
                 .to_string_lossy();
+            if name.ends_with(TEMPORARY) {
+                continue;
+            }
             let file = fs::File::open(&path).map_err(fail)?;
             let length = file.metadata().map_err(fail)?.len();
             for number in 0..length.div_ceil(PAGE_BYTES as u64) {

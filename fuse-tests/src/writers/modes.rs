@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::str::FromStr;
@@ -11,12 +12,14 @@ use std::time::Instant;
 use rustix::fs::OFlags;
 use rustix::mm::{MapFlags, MsyncFlags, ProtFlags, mmap, msync, munmap};
 
-use crate::promises::{PAGE_BYTES, Page};
+use crate::promises::{PAGE_BYTES, Page, TEMPORARY};
 
 /// Pages of a file that is written at random places: 4 MiB.
 const FILE_PAGES: u64 = 1024;
-/// Longest write in pages.
+/// Longest small write in pages.
 const RUN_PAGES: u64 = 4;
+/// Pages of a large write: 256 KiB, which volfs stores apart from its journal.
+const LARGE_PAGES: u64 = 64;
 /// Names that the renaming writer goes round.
 const RENAMED_NAMES: u64 = 8;
 
@@ -25,6 +28,8 @@ const RENAMED_NAMES: u64 = 8;
 pub enum Mode {
     /// pwrite at random places, then fdatasync.
     Fdatasync,
+    /// pwrite of much at random places, then fdatasync.
+    Large,
     /// pwrite to a file opened with O_DSYNC.
     Dsync,
     /// pwrite with O_DIRECT: acknowledged by the daemon, though not on the medium.
@@ -45,8 +50,9 @@ pub enum Mode {
 
 impl Mode {
     /// Every mode that promises something.
-    pub const PROMISING: [Mode; 8] = [
+    pub const PROMISING: [Mode; 9] = [
         Mode::Fdatasync,
+        Mode::Large,
         Mode::Dsync,
         Mode::Direct,
         Mode::DirectDsync,
@@ -73,11 +79,18 @@ impl Mode {
             output,
         };
         match self {
-            Mode::Fdatasync => writing.in_place(folder, OFlags::empty(), File::sync_data),
-            Mode::Dsync => writing.in_place(folder, OFlags::DSYNC, |_| Ok(())),
-            Mode::Direct => writing.in_place(folder, OFlags::DIRECT, |_| Ok(())),
+            Mode::Fdatasync => {
+                writing.in_place(folder, OFlags::empty(), 1..=RUN_PAGES, File::sync_data)
+            }
+            Mode::Large => {
+                let run = LARGE_PAGES..=LARGE_PAGES;
+                writing.in_place(folder, OFlags::empty(), run, File::sync_data)
+            }
+            Mode::Dsync => writing.in_place(folder, OFlags::DSYNC, 1..=RUN_PAGES, |_| Ok(())),
+            Mode::Direct => writing.in_place(folder, OFlags::DIRECT, 1..=RUN_PAGES, |_| Ok(())),
             Mode::DirectDsync => {
-                writing.in_place(folder, OFlags::DIRECT | OFlags::DSYNC, |_| Ok(()))
+                let flags = OFlags::DIRECT | OFlags::DSYNC;
+                writing.in_place(folder, flags, 1..=RUN_PAGES, |_| Ok(()))
             }
             Mode::Append => writing.append(folder),
             Mode::Closed => writing.closed(folder),
@@ -122,8 +135,9 @@ impl Writing<'_> {
             .try_for_each(|page| writeln!(self.output, "{file} {page} {sequence}"))
     }
 
-    fn random_run(&mut self) -> (u64, u64) {
-        let count = 1 + self.below(RUN_PAGES);
+    fn random_run(&mut self, lengths: &RangeInclusive<u64>) -> (u64, u64) {
+        let (shortest, longest) = (*lengths.start(), *lengths.end());
+        let count = shortest + self.below(longest - shortest + 1);
         (self.below(FILE_PAGES - count + 1), count)
     }
 
@@ -131,12 +145,13 @@ impl Writing<'_> {
         &mut self,
         folder: &Path,
         flags: OFlags,
+        lengths: RangeInclusive<u64>,
         sync: impl Fn(&File) -> io::Result<()>,
     ) -> io::Result<()> {
         let name = self.name.clone();
         let file = open(&folder.join(&name), flags)?;
         while self.goes_on() {
-            let (first, count) = self.random_run();
+            let (first, count) = self.random_run(&lengths);
             let pages = self.pages(&name, first, count);
             file.write_all_at(bytes_of(&pages), first * PAGE_BYTES as u64)?;
             sync(&file)?;
@@ -171,7 +186,7 @@ impl Writing<'_> {
     }
 
     fn renamed(&mut self, folder: &Path) -> io::Result<()> {
-        let temporary = folder.join(format!("{}-new", self.name));
+        let temporary = folder.join(format!("{}{TEMPORARY}", self.name));
         while self.goes_on() {
             let name = format!("{}-{}", self.name, self.sequence % RENAMED_NAMES);
             let pages = self.pages(&name, 0, RUN_PAGES);
@@ -222,7 +237,7 @@ impl Writing<'_> {
         let name = self.name.clone();
         let file = open(&folder.join(&name), OFlags::empty())?;
         while self.goes_on() {
-            let (first, count) = self.random_run();
+            let (first, count) = self.random_run(&(1..=RUN_PAGES));
             let pages = self.pages(&name, first, count);
             file.write_all_at(bytes_of(&pages), first * PAGE_BYTES as u64)?;
         }
@@ -256,6 +271,7 @@ impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Mode::Fdatasync => "fdatasync",
+            Mode::Large => "large",
             Mode::Dsync => "dsync",
             Mode::Direct => "direct",
             Mode::DirectDsync => "direct-dsync",

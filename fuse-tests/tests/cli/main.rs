@@ -1,7 +1,9 @@
 //! The command line: what it prints, where, and with which exit code.
 
+mod copies;
 mod daemon;
 mod mounting;
+mod owners;
 mod pools;
 mod snapshots;
 mod users;

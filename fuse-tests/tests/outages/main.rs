@@ -6,5 +6,6 @@
 
 mod loads;
 mod power_loss;
+mod recovery_time;
 mod scene;
 mod sigkill;

@@ -12,7 +12,8 @@ use crate::loads::{Fio, Load, Pages, Pgbench, RedisKeys, SqliteRows};
 use crate::scene::{Outage, Scene};
 
 /// Modes whose promise is that it is on the medium.
-const DURABLE: [Mode; 6] = [
+const DURABLE: [Mode; 7] = [
+    Mode::Large,
     Mode::Fdatasync,
     Mode::Dsync,
     Mode::DirectDsync,

@@ -20,7 +20,13 @@ fn suffer(default_rounds: u64, load: impl Load + 'static) {
 /// growing file.
 #[test]
 fn synced_writes_survive_sigkill() {
-    let modes = [Mode::Fdatasync, Mode::Dsync, Mode::Append, Mode::Msync];
+    let modes = [
+        Mode::Fdatasync,
+        Mode::Large,
+        Mode::Dsync,
+        Mode::Append,
+        Mode::Msync,
+    ];
     suffer(6, Pages::new(&modes));
 }
 
