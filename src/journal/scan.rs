@@ -76,6 +76,7 @@ impl Journal {
         }
         reader.look_ahead(&mut end)?;
         reader.check_start(from, &mut end);
+        reader.check_next_file(&mut end);
         Ok(end)
     }
 }
@@ -95,6 +96,8 @@ struct Reader {
     pool_seed: u64,
     /// Slot of the last valid record.
     current: Option<usize>,
+    /// By slot, whether a valid record was found in it.
+    held: Vec<bool>,
     window: Window,
 }
 
@@ -121,6 +124,7 @@ impl Reader {
     fn new(mut slots: Vec<FoundSlot>, file_bytes: u64, pool_seed: u64) -> Reader {
         slots.sort_by_key(|slot| std::cmp::Reverse(slot.incarnation()));
         Reader {
+            held: vec![false; slots.len()],
             slots,
             file_bytes,
             pool_seed,
@@ -147,6 +151,7 @@ impl Reader {
                 }
                 if let Some(found) = self.try_at(slot, start, at.chain, incarnation)? {
                     self.current = Some(slot);
+                    self.held[slot] = true;
                     return Ok(Some(found));
                 }
             }
@@ -233,6 +238,27 @@ impl Reader {
         }
         let problem = "no journal file holds the position at which replay starts".to_owned();
         end.damage.get_or_insert((from.lsn, problem));
+    }
+
+    /// Where the next record may have gone to another file, each file must tell what it holds:
+    /// records in one that does not would be lost without a trace.
+    fn check_next_file(&self, end: &mut ScanEnd) {
+        let lsn = end.position.lsn;
+        let rest = lsn.0.next_multiple_of(self.file_bytes) - lsn.0;
+        // The next record starts within the next sector, and changes file if it does not fit.
+        if rest >= RECORD_MAX as u64 + SECTOR_BYTES {
+            return;
+        }
+        let mut unknown = self.slots.iter().zip(&self.held);
+        let Some((slot, _)) = unknown.find(|(slot, held)| slot.is_illegible() && !**held) else {
+            return;
+        };
+        let path = slots::slot_path(slot.number);
+        let problem = format!(
+            "the log may go on in '{path}', which starts with no record of this pool: it is \
+             damaged, or a file of another pool"
+        );
+        end.damage.get_or_insert((lsn, problem));
     }
 
     /// Looks behind the end of the log for remains of records, and among them for proof that the

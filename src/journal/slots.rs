@@ -29,6 +29,12 @@ impl FoundSlot {
         self.first.map(|first| first.start / file_bytes)
     }
 
+    /// Whether something that is no record of this pool lies at its start. An outage never leaves
+    /// that, because a header lies in one sector: the file is damaged, or another pool's.
+    pub(super) fn is_illegible(&self) -> bool {
+        !self.blank && self.first.is_none()
+    }
+
     /// Incarnation of the record at its start.
     pub(super) fn incarnation(&self) -> u64 {
         self.first.map_or(0, |first| first.incarnation)

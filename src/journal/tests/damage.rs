@@ -333,3 +333,46 @@ fn accepted_damage_is_not_reported_again() {
     assert_eq!((records.len(), end.position.lsn), (2, lsn));
     assert_eq!((end.torn, end.damage), (None, None));
 }
+
+/// Where the log may go on in another file, one that starts with another pool's record is damage
+/// and no end of the log. One that was never written is none, and neither is one in which records
+/// of ours were found behind a damaged start.
+#[test]
+fn a_next_file_of_another_pool_is_damage() {
+    let mut other = Vec::new();
+    let foreign = Fixture::new(4096, 2);
+    let id = PoolId([9; 16]);
+    let start = JournalPosition {
+        lsn: Lsn(0),
+        chain: pool_seed(id),
+    };
+    let options = foreign.options.clone();
+    let journal = Journal::open(foreign.disk.clone(), id, options, start, Lsn(0), 1).unwrap();
+    append(&journal, &[7; 1000]).unwrap();
+    foreign
+        .disk
+        .edit("journal/0000.journal", |bytes| other = bytes.to_vec());
+
+    let mut fixture = Fixture::new(4096, 2);
+    let journal = fixture.open_new();
+    let first = append(&journal, &[1; 2000]).unwrap();
+    assert_eq!(fixture.scan(fixture.start).1.damage, None);
+    let last = append(&journal, &[2; 2000]).unwrap();
+    assert_eq!((first.0 / 4096, last.0 / 4096), (0, 1));
+
+    let path = "journal/0001.journal";
+    let mut own = Vec::new();
+    fixture.disk.edit(path, |bytes| own = bytes.to_vec());
+    fixture
+        .disk
+        .edit(path, |bytes| bytes.copy_from_slice(&other));
+    let (records, end) = fixture.scan(fixture.start);
+    assert_eq!((records.len(), end.position.lsn), (1, first));
+    let (lsn, problem) = end.damage.unwrap();
+    assert_eq!(lsn, first);
+    assert!(problem.contains(path), "{problem}");
+
+    fixture.disk.edit(path, |bytes| bytes.copy_from_slice(&own));
+    let (records, end) = fixture.scan(fixture.start);
+    assert_eq!((records.len(), end.damage), (2, None));
+}
