@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        #[derive(
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+        )]
         pub struct $name(pub u64);
 
         impl fmt::Debug for $name {
@@ -77,6 +81,29 @@ impl fmt::Debug for BlockId {
     }
 }
 
+/// As 64 hexadecimal digits.
+impl Serialize for BlockId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for BlockId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<BlockId, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let refuse = || de::Error::custom("an id has 64 hexadecimal digits");
+        if text.len() != 2 * BlockId::BYTES || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(refuse());
+        }
+        let mut id = [0; BlockId::BYTES];
+        for (at, byte) in id.iter_mut().enumerate() {
+            let digits = &text[2 * at..2 * at + 2];
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| refuse())?;
+        }
+        Ok(BlockId(id))
+    }
+}
+
 /// Identity of a pool, random, given at creation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PoolId(pub [u8; 16]);
@@ -98,7 +125,7 @@ fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 }
 
 /// Where a frame lies: a hint beside an id, checked by whoever reads there.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Place {
     /// The segment file.
     pub segment: SegmentId,
@@ -120,4 +147,22 @@ pub struct Pointer {
     pub id: BlockId,
     /// Where the frame was written; a hint.
     pub place: Place,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An id is 64 hexadecimal digits in JSON, and everything else is refused.
+    #[test]
+    fn ids_survive_json() {
+        let id = BlockId([0xa5; 32]);
+        let json = serde_json::to_string(&id).unwrap();
+        assert_eq!(json, format!("\"{}\"", "a5".repeat(32)));
+        assert_eq!(serde_json::from_str::<BlockId>(&json).unwrap(), id);
+        for bad in ["\"\"", "\"a5\"", &format!("\"{}\"", "+5".repeat(32)), "5"] {
+            assert!(serde_json::from_str::<BlockId>(bad).is_err(), "{bad}");
+        }
+        assert_eq!(serde_json::to_string(&SegmentId(7)).unwrap(), "7");
+    }
 }

@@ -7,6 +7,7 @@ pub mod ids;
 pub mod key;
 pub mod name;
 pub mod nature;
+pub mod pace;
 pub mod progress;
 #[cfg(test)]
 mod split_mix;

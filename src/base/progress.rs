@@ -4,6 +4,11 @@
 pub trait Progress: Send + Sync {
     /// `done` of `total` units (bytes or items, as the work says); a total of 0 is unknown.
     fn update(&self, done: u64, total: u64);
+
+    /// Whether nobody wants the result any more: the work ends early, at its next unit.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// Says nothing.

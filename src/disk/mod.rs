@@ -8,6 +8,7 @@ mod file_disk;
 #[cfg(any(test, feature = "fuzzing"))]
 mod image_disk;
 mod lock;
+mod read_only;
 mod replace;
 #[cfg(test)]
 mod sim_disk;
@@ -22,6 +23,7 @@ pub use file_disk::FileDisk;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use image_disk::ImageDisk;
 pub use lock::{LockFailure, PoolLock};
+pub use read_only::ReadOnlyDisk;
 pub use replace::{Replacing, replace_file};
 #[cfg(test)]
 pub(crate) use sim_disk::{Fault, SimDisk};
