@@ -10,6 +10,7 @@
 //! store      the facade             put, read, read_many   what its calls do
 //! segment/   files of frames: appending, durability, tables of contents, scanning
 //! index/     id -> place in sled: derived, behind everything, for deduplication
+//! examine, heal     verifying segments and index, and what healthy copies are good for
 //! frame, compress   one frame's bytes         cache, workers   memory and threads
 //! ```
 //!
@@ -20,9 +21,11 @@
 mod cache;
 mod compress;
 mod error;
+mod examine;
 mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod heal;
 mod index;
 mod put;
 mod read;
@@ -39,7 +42,10 @@ use std::path::PathBuf;
 use crate::base::{BlockId, SegmentId};
 
 pub use error::{BlockError, BlockResult};
-pub use segment::SegmentKind;
+pub use examine::IndexFault;
+pub use heal::Healed;
+pub use index::discard as discard_index;
+pub use segment::{Depth, Observer, SegmentFault, SegmentFindings, SegmentKind};
 pub use store::BlockStore;
 
 /// Largest content of a block in bytes. (A node may be somewhat larger.)

@@ -97,7 +97,7 @@ impl Core {
     }
 
     /// Compresses and appends.
-    fn append(
+    pub(super) fn append(
         &self,
         segment: SegmentKind,
         kind: FrameKind,

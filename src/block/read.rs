@@ -180,7 +180,8 @@ impl Core {
 
     /// Asks `attempt` for the frame: at the pointer's place, where recent appends and the content
     /// index say it is, and if the place is out of date, where the tables of contents do. What is
-    /// damaged at its place is not searched for in all tables: it did not move.
+    /// damaged at its place is searched for in all tables only as long as no index is ready that
+    /// would know of a healed copy: it did not move.
     fn resolve<T>(
         &self,
         pointer: &Pointer,
@@ -208,7 +209,8 @@ impl Core {
                     return Ok(found);
                 }
             }
-            if fault.is_stale() {
+            let is_index_ready = self.index.as_ref().is_some_and(|index| index.is_ready());
+            if fault.is_stale() || !is_index_ready {
                 for &kind in kinds {
                     let found = self.set.find(id, kind, |place| {
                         attempt(place).ok().map(|found| (found, *place))

@@ -19,7 +19,7 @@ use super::{
 /// Dropped without [`BlockStore::close`] it leaves what a crash of the process leaves: every frame
 /// in its file, open segments without a table of contents.
 pub struct BlockStore {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     workers: Workers,
     closed: AtomicBool,
 }
@@ -254,7 +254,7 @@ impl BlockStore {
         result
     }
 
-    fn check_open(&self) -> BlockResult<()> {
+    pub(super) fn check_open(&self) -> BlockResult<()> {
         if self.closed.load(Ordering::Acquire) {
             Err(BlockError::Closed)
         } else {

@@ -35,7 +35,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// A number of bytes: `8192`, `8K`, `8KiB`.
-fn bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let problem = || format!("'{text}' is not a size: write it as 8192, 8K or 8KiB");
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|_| problem())?;

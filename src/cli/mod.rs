@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::daemon::Access;
-use commands::{check, clone, daemon, flush, mount, rollback, snapshot, umount, volume};
+use commands::{check, clone, daemon, flush, mount, rollback, scrub, snapshot, umount, volume};
 use exit::Outcome;
 use pool::PoolLocation;
 
@@ -59,6 +59,7 @@ enum Command {
     Clone(clone::Args),
     Rollback(rollback::Args),
     Check(check::Args),
+    Scrub(scrub::Args),
     /// Start, stop and look at the daemon that serves a pool's mounts
     #[command(subcommand)]
     Daemon(daemon::Command),
@@ -100,6 +101,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Clone(args) => args.run(&mut context),
         Command::Rollback(args) => args.run(&mut context),
         Command::Check(args) => args.run(&mut context),
+        Command::Scrub(args) => args.run(&mut context),
         Command::Daemon(command) => command.run(&mut context),
         Command::FlushOpenFiles(args) => args.run(),
     };

@@ -177,7 +177,7 @@ fn status_text(status: &StatusReport) -> String {
 }
 
 /// Columns as wide as their widest cell; no spaces at the end of a line.
-fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = headers
         .iter()
         .map(|header| header.chars().count())

@@ -43,6 +43,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     let router = route::<KeepDaemon>(router);
     let router = route::<StopDaemon>(router);
     let router = route::<CheckPool>(router);
+    let router = route::<ScrubPool>(router);
     router
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
@@ -120,6 +121,10 @@ struct Lines {
 impl Progress for Lines {
     fn update(&self, done: u64, total: u64) {
         send(&self.sender, &Line::Progress { done, total });
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.sender.is_closed()
     }
 }
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::types::*;
 use super::{Service, ServiceResult};
 use crate::base::progress::Progress;
+use crate::pool::CheckReport;
 
 /// Verb of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,12 +98,23 @@ impl Call for Hello {
 }
 
 impl Call for CheckPool {
-    type Answer = Checked;
+    type Answer = CheckReport;
     const VERB: Verb = Verb::Post;
     const PATH: &'static str = "/v1/check";
     const REPORTS_PROGRESS: bool = true;
 
-    fn run(&self, service: &Service, progress: &dyn Progress) -> ServiceResult<Checked> {
-        service.check(progress)
+    fn run(&self, service: &Service, progress: &dyn Progress) -> ServiceResult<CheckReport> {
+        service.check(self, progress)
+    }
+}
+
+impl Call for ScrubPool {
+    type Answer = CheckReport;
+    const VERB: Verb = Verb::Post;
+    const PATH: &'static str = "/v1/scrub";
+    const REPORTS_PROGRESS: bool = true;
+
+    fn run(&self, service: &Service, progress: &dyn Progress) -> ServiceResult<CheckReport> {
+        service.scrub(self, progress)
     }
 }

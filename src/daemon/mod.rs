@@ -18,6 +18,7 @@ mod error;
 pub(crate) mod fuzzing;
 mod launch;
 mod mounts;
+mod offline;
 mod server;
 mod service;
 mod socket;

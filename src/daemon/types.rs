@@ -51,6 +51,27 @@ mod text {
                 .transpose()
         }
     }
+
+    pub(super) mod list {
+        use super::*;
+
+        pub(in super::super) fn serialize<T: Display, S: Serializer>(
+            names: &[T],
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            to.collect_seq(names.iter().map(ToString::to_string))
+        }
+
+        pub(in super::super) fn deserialize<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
+        where
+            T: FromStr<Err: Display>,
+            D: Deserializer<'de>,
+        {
+            let names = Vec::<String>::deserialize(from)?;
+            let parsed = names.iter().map(|name| name.parse());
+            parsed.map(|name| name.map_err(D::Error::custom)).collect()
+        }
+    }
 }
 
 /// A volume or one of its snapshots: what can be mounted. Prints as `pgdata` or `pgdata@before`,
@@ -387,25 +408,23 @@ pub struct MountReport {
     pub read_only: bool,
 }
 
-/// Verify everything.
+/// Verify everything; change nothing.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct CheckPool {}
+pub struct CheckPool {
+    /// The content of every frame as well.
+    #[serde(default)]
+    pub read_data: bool,
+}
 
-/// What a check found.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Checked {
-    /// Volumes walked.
-    pub volumes: u64,
-    /// Snapshots walked.
-    pub snapshots: u64,
-    /// Entries of trees walked.
-    pub entries: u64,
-    /// Blocks verified.
-    pub blocks: u64,
-    /// Bytes read.
-    pub bytes: u64,
-    /// One line per violation.
-    pub violations: Vec<String>,
+/// Read and verify everything at low priority, and heal what has a healthy copy. Ends when the
+/// client goes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ScrubPool {
+    /// Only what these refer to; none: everything.
+    #[serde(default, with = "text::list")]
+    pub volumes: Vec<VolumeName>,
+    /// Bytes a second at most; 0: no limit.
+    pub bytes_per_second: u64,
 }
 
 /// Who owns the pool: the first question of every client.

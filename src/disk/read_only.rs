@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Disk, DiskError, DiskFile, DiskResult, DiskSpace};
+use super::{Disk, DiskError, DiskFile, DiskResult, DiskSpace, Step};
 
 /// Passes reads on and refuses everything that would change a byte or a name. Syncs pass: they
 /// change nothing that a reader could see, and after one what is read is what the medium holds.
@@ -50,8 +50,8 @@ impl Disk for ReadOnlyDisk {
         self.inner.list(dir)
     }
 
-    fn sync_dir(&self, dir: &str) -> DiskResult<()> {
-        self.inner.sync_dir(dir)
+    fn sync_dir(&self, dir: &str, step: Step) -> DiskResult<()> {
+        self.inner.sync_dir(dir, step)
     }
 
     fn space(&self) -> DiskResult<DiskSpace> {
@@ -85,14 +85,14 @@ impl DiskFile for ReadOnlyFile {
         refused("set the length of", &self.path)
     }
 
-    fn sync(&self) -> DiskResult<()> {
-        self.inner.sync()
+    fn sync(&self, step: Step) -> DiskResult<()> {
+        self.inner.sync(step)
     }
 
     fn start_writeback(&self, _offset: u64, _len: u64) {}
 
-    fn drop_cache(&self) {
-        self.inner.drop_cache();
+    fn drop_cache(&self, step: Step) {
+        self.inner.drop_cache(step);
     }
 }
 

@@ -108,4 +108,12 @@ steps! {
     SegmentReread = "segment-reread",
         "Cached pages of segments are dropped before recovery reads them: after a failed sync \
          they may show frames that are lost.";
+    FrameHealed = "frame-healed",
+        "A frame that was written anew is durable before it is read back and called healed.";
+    FrameReread = "frame-reread",
+        "The cached pages of a healed frame are dropped before it is read back: the medium is to \
+         be seen, not the cache.";
+    SegmentMended = "segment-mended",
+        "A header or a table of contents that was written anew is durable before the repair says \
+         so.";
 }

@@ -86,6 +86,14 @@ impl Pool {
     }
 }
 
+/// A superblock where none can be read: it names nothing.
+pub(super) fn nothing() -> Superblock {
+    first_state(JournalPosition {
+        lsn: Lsn(0),
+        chain: 0,
+    })
+}
+
 fn first_state(start: JournalPosition) -> Superblock {
     Superblock {
         generation: 0,

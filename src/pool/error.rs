@@ -153,6 +153,9 @@ pub enum PoolError {
     /// The pool was closed.
     #[error("the pool is closed")]
     Closed,
+    /// Nobody waits for the result any more.
+    #[error("broken off before its end")]
+    BrokenOff,
 }
 
 impl PoolError {
@@ -187,9 +190,10 @@ impl PoolError {
             PoolError::Superblock { .. }
             | PoolError::Catalog { .. }
             | PoolError::JournalDamaged { .. } => Nature::Corrupt,
-            PoolError::Folder { .. } | PoolError::Settings { .. } | PoolError::Closed => {
-                Nature::Environment
-            }
+            PoolError::Folder { .. }
+            | PoolError::Settings { .. }
+            | PoolError::Closed
+            | PoolError::BrokenOff => Nature::Environment,
             PoolError::Volume { source, .. } => source.nature(),
             PoolError::Disk(error) => error.nature(),
             PoolError::Block(error) => error.nature(),

@@ -11,6 +11,7 @@ mod error;
 pub(crate) mod fuzzing;
 mod records;
 mod recovery;
+mod repair;
 mod settings;
 mod snapshots;
 mod superblock;
@@ -22,10 +23,9 @@ mod volumes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use check::{CheckOptions, CheckReport, InodeRule, Repair, StateName, Violation};
 pub use error::{PoolError, PoolResult};
-pub use types::{
-    CheckReport, NewVolume, PoolOptions, PoolStatus, Rollback, SnapshotInfo, VolumeInfo,
-};
+pub use types::{NewVolume, PoolOptions, PoolStatus, Rollback, SnapshotInfo, VolumeInfo};
 
 use self::catalog::Catalog;
 use self::superblock::{FORMAT_VERSION, Superblock, SuperblockFile};
@@ -34,7 +34,7 @@ use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::thread::{self, JoinHandle};
 use crate::base::{PoolId, VolumeId};
 use crate::disk::PoolLock;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalOptions};
 use crate::volume::Volume;
 use crate::volume::core::shared::Shared;
 use crate::volume::core::volume::State;
@@ -56,6 +56,7 @@ pub struct Pool {
     worker: Mutex<Option<JoinHandle<()>>>,
     is_closed: AtomicBool,
     fresh_key: recovery::FreshKey,
+    journal_options: JournalOptions,
     lock: Mutex<Option<PoolLock>>,
 }
 

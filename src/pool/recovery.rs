@@ -56,6 +56,21 @@ pub(super) struct Ground {
     pub(super) fresh_key: FreshKey,
 }
 
+impl Ground {
+    /// The same ground for somebody who works under the lock that this one holds.
+    pub(super) fn within(&self, index_dir: Option<PathBuf>) -> Ground {
+        Ground {
+            disk: self.disk.clone(),
+            path: self.path.clone(),
+            lock: None,
+            index_dir,
+            journal: self.journal.clone(),
+            clock: self.clock.clone(),
+            ..*self
+        }
+    }
+}
+
 /// A source of random keys.
 pub(super) type FreshKey = fn() -> io::Result<[u8; 16]>;
 
@@ -73,19 +88,7 @@ impl Pool {
         let lock = take_lock(path)?;
         let options = file.options(options);
         let age = Duration::from_secs(options.checkpoint_age_secs.max(1));
-        let ground = Ground {
-            disk,
-            path: path.to_owned(),
-            lock: Some(lock),
-            index_dir: Some(path.join("index")),
-            journal: JournalOptions::default(),
-            segment_bytes: SEGMENT_BYTES,
-            workers: std::thread::available_parallelism()
-                .map_or(2, |count| count.get())
-                .min(8),
-            clock: Arc::new(SystemClock::new()),
-            fresh_key: create::random,
-        };
+        let ground = ground_in(path, disk, Some(lock));
         let pool = Self::open_on(ground, &file, &options)?;
         let fail = |source| PoolError::Folder {
             path: path.to_owned(),
@@ -114,6 +117,10 @@ impl Pool {
         shared.store.settle(newest.settled_below)?;
         let mut catalog = Catalog::load(&shared, newest.catalog, newest.catalog_at)?;
         let end = replay(&shared, id, &ground, &newest, &mut catalog)?;
+        if let Some((lsn, problem)) = &end.damage {
+            let problem = format!("pool '{}': at {lsn}: {problem}", path.display());
+            return Err(PoolError::JournalDamaged { problem });
+        }
         let journal = open_journal(&shared, id, &ground, &slots, &end)?;
         if shared.journal.set(journal).is_err() {
             unreachable!("the journal of a pool is opened once");
@@ -137,6 +144,7 @@ impl Pool {
             worker: Mutex::new(None),
             is_closed: AtomicBool::new(false),
             fresh_key: ground.fresh_key,
+            journal_options: ground.journal,
             lock: Mutex::new(ground.lock),
         });
         pool.checkpoint()?;
@@ -170,7 +178,24 @@ impl Pool {
     }
 }
 
-fn take_lock(path: &Path) -> PoolResult<PoolLock> {
+/// A folder as what a pool stands on.
+pub(super) fn ground_in(path: &Path, disk: Arc<dyn Disk>, lock: Option<PoolLock>) -> Ground {
+    Ground {
+        disk,
+        path: path.to_owned(),
+        lock,
+        index_dir: Some(path.join("index")),
+        journal: JournalOptions::default(),
+        segment_bytes: SEGMENT_BYTES,
+        workers: std::thread::available_parallelism()
+            .map_or(2, |count| count.get())
+            .min(8),
+        clock: Arc::new(SystemClock::new()),
+        fresh_key: create::random,
+    }
+}
+
+pub(super) fn take_lock(path: &Path) -> PoolResult<PoolLock> {
     PoolLock::take(&path.join("lock")).map_err(|failure| match failure {
         LockFailure::Held { pid } => PoolError::Locked {
             path: path.to_owned(),
@@ -184,7 +209,8 @@ fn take_lock(path: &Path) -> PoolResult<PoolLock> {
     })
 }
 
-fn open_parts(
+/// Block store and nodes of a pool.
+pub(super) fn open_parts(
     ground: &Ground,
     id: PoolId,
     options: &PoolOptions,
@@ -232,8 +258,8 @@ fn open_journal(
     )?)
 }
 
-/// Both passes over the journal.
-fn replay(
+/// Both passes over the journal. Damage is told by the result; what lies before it is replayed.
+pub(super) fn replay(
     shared: &Arc<Shared>,
     id: PoolId,
     ground: &Ground,
@@ -276,10 +302,6 @@ fn replay(
     }
     let Replayer { catalog, found, .. } = replayer;
     catalog.drop_torn_snapshots(&found);
-    if let Some((lsn, problem)) = &end.damage {
-        let problem = format!("pool '{}': at {lsn}: {problem}", path.display());
-        return Err(PoolError::JournalDamaged { problem });
-    }
     log::info!(
         "pool '{}': {} journal records read",
         path.display(),

@@ -148,6 +148,9 @@ pub(crate) struct SuperblockFile {
     pool: PoolId,
 }
 
+/// What one slot holds, or what is wrong with it.
+pub(crate) type SlotContent = Result<Superblock, String>;
+
 /// What was found in the two slots.
 pub(crate) struct Slots {
     /// The newest valid slot.
@@ -170,8 +173,29 @@ impl SuperblockFile {
         Ok(disk.sync_dir("", Step::PoolFilesNamed)?)
     }
 
-    /// Opens the file and finds the newest valid slot. What is read comes from the medium: after
-    /// a daemon's death the host's cache may hold what the medium does not.
+    /// What each of the two slots holds, or what is wrong with it. What is read comes from the
+    /// medium: after a daemon's death the host's cache may hold what the medium does not.
+    pub(crate) fn read_slots(disk: &dyn Disk, pool: PoolId) -> PoolResult<[SlotContent; 2]> {
+        let missing = || Err("the file is missing".to_owned());
+        match disk.open(PATH) {
+            Err(error) if error.is_not_found() => Ok([missing(), missing()]),
+            other => Self::read_both(&*other?, pool),
+        }
+    }
+
+    fn read_both(file: &dyn DiskFile, pool: PoolId) -> PoolResult<[SlotContent; 2]> {
+        file.sync(Step::SuperblockSettled)?;
+        file.drop_cache(Step::SuperblockReread);
+        let read = |offset| -> SlotContent {
+            let mut slot = vec![0; SLOT_BYTES];
+            file.read_exact_at(&mut slot, offset)
+                .map_err(|error| error.source.to_string())?;
+            Superblock::decode(&slot, pool).map_err(|error| error.problem.to_owned())
+        };
+        Ok(SLOT_OFFSETS.map(read))
+    }
+
+    /// Opens the file and finds the newest valid slot.
     pub(crate) fn open(
         disk: &dyn Disk,
         pool: PoolId,
@@ -188,15 +212,8 @@ impl SuperblockFile {
             }
             other => other?,
         };
-        file.sync(Step::SuperblockSettled)?;
-        file.drop_cache(Step::SuperblockReread);
-        let read = |offset| -> Result<Superblock, String> {
-            let mut slot = vec![0; SLOT_BYTES];
-            file.read_exact_at(&mut slot, offset)
-                .map_err(|error| error.source.to_string())?;
-            Superblock::decode(&slot, pool).map_err(|error| error.problem.to_owned())
-        };
-        let slots = match (read(SLOT_OFFSETS[0]), read(SLOT_OFFSETS[1])) {
+        let [first, second] = Self::read_both(&*file, pool)?;
+        let slots = match (first, second) {
             (Ok(a), Ok(b)) => {
                 let (newest, older) = if a.generation > b.generation {
                     (a, b)

@@ -1,5 +1,6 @@
 //! The pool as a whole, on a folder: what it promises across reopening, death and damage.
 
+mod check;
 mod crash;
 mod interleavings;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::{NewVolume, Pool, PoolError, PoolOptions};
+use super::{NewVolume, Pool, PoolError, PoolOptions, Violation};
 use crate::base::progress::Silent;
 use crate::base::{Ino, SnapshotName, VolumeName};
 use crate::volume::ops::{FileKind, NewNode, WriteMode};
@@ -58,7 +59,7 @@ impl Fixture {
 
     fn check(&self) {
         let report = self.pool().check(&Silent).unwrap();
-        assert_eq!(report.violations, Vec::<String>::new());
+        assert_eq!(report.violations, Vec::<Violation>::new());
     }
 }
 
@@ -544,16 +545,17 @@ fn a_flipped_bit_is_found_and_named() {
     drop(volume);
     let report = fixture.pool().check(&Silent).unwrap();
     assert_eq!(report.violations.len(), 1, "{:?}", report.violations);
-    assert!(
-        report.violations[0].contains("a: inode"),
-        "{:?}",
-        report.violations
+    let Violation::Block {
+        state, path, block, ..
+    } = &report.violations[0]
+    else {
+        panic!("{:?}", report.violations);
+    };
+    assert_eq!(
+        (state.to_string().as_str(), path.as_deref()),
+        ("a", Some("/bad"))
     );
-    assert!(
-        report.violations[0].contains("segment"),
-        "{:?}",
-        report.violations
-    );
+    assert_eq!(*block, 12);
 }
 
 /// The index folder may vanish or turn to garbage: reading goes on, and dedup comes back.

@@ -125,20 +125,3 @@ pub struct Rollback {
     /// Epoch before; pass it to `fuse::Mount::after_rollback`.
     pub old_epoch: u16,
 }
-
-/// What a check found.
-#[derive(Clone, Debug, Default)]
-pub struct CheckReport {
-    /// Volumes checked.
-    pub volumes: u64,
-    /// Snapshots checked.
-    pub snapshots: u64,
-    /// Keys read from trees.
-    pub entries: u64,
-    /// Blocks read and verified.
-    pub blocks: u64,
-    /// Their bytes as stored.
-    pub bytes: u64,
-    /// One line per violation, with volume, file, block, segment and offset.
-    pub violations: Vec<String>,
-}

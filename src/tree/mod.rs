@@ -29,11 +29,11 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use check::check;
+pub use check::{BadNode, check};
 pub use diff::{DiffVisitor, diff};
 pub use edit::{Edits, edit};
 pub use error::{TreeError, TreeResult};
 pub use node::Node;
 pub use read::{Cursor, get};
 pub use root::TreeRoot;
-pub use store::{BlockNodes, NodeStore};
+pub use store::{BlockNodes, NodeStore, is_node};

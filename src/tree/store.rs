@@ -80,6 +80,11 @@ pub(super) fn verified(pointer: &Pointer, expected_height: u8, payload: &[u8]) -
     Ok(node)
 }
 
+/// Whether a payload is the node that `pointer` names, in a tree at this height.
+pub fn is_node(pointer: &Pointer, height: u8, payload: &[u8]) -> bool {
+    verified(pointer, height, payload).is_ok()
+}
+
 fn verify_id(pointer: &Pointer, id: &BlockId) -> TreeResult<()> {
     if *id == pointer.id {
         return Ok(());
@@ -195,7 +200,7 @@ mod tests {
         );
         let mut violations = Vec::new();
         check(&nodes, Some(&root), &mut |_, _| {}, &mut |error| {
-            violations.push(error)
+            violations.push(error.error)
         });
         assert_eq!(violations.len(), 1);
         assert!(

@@ -85,7 +85,7 @@ fn checked(nodes: &MemoryNodes, root: Option<&TreeRoot>) -> (Vec<TreeError>, Vec
         nodes,
         root,
         &mut |key, value| entries.push((*key, value.clone())),
-        &mut |error| errors.push(error),
+        &mut |bad| errors.push(bad.error),
     );
     (errors, entries)
 }

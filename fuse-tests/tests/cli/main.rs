@@ -1,5 +1,6 @@
 //! The command line: what it prints, where, and with which exit code.
 
+mod check;
 mod copies;
 mod daemon;
 mod mounting;
@@ -61,6 +62,8 @@ fn version_and_help_are_everywhere() {
         "umount",
         "clone",
         "rollback",
+        "check",
+        "scrub",
         "daemon",
         "daemon start",
         "daemon stop",

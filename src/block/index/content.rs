@@ -1,6 +1,7 @@
 //! The index's database: the only code that calls sled.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -92,6 +93,30 @@ impl ContentIndex {
             Ok(place)
         };
         found.map(decode).transpose()
+    }
+
+    /// Up to `max` entries behind `after`, in the order of ids; less only at the end.
+    pub(super) fn page(
+        &self,
+        after: Option<BlockId>,
+        max: usize,
+    ) -> Result<Vec<(BlockId, Place)>, IndexError> {
+        guarded(|| {
+            let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0.to_vec()));
+            let entries = self.places.range((from, Bound::Unbounded)).take(max);
+            let mut page = Vec::with_capacity(max);
+            for entry in entries {
+                let (key, value) = entry?;
+                let mut reader = ByteReader::new("index entry", &key);
+                let id = reader.block_id()?;
+                reader.finish()?;
+                let mut reader = ByteReader::new("index entry", &value);
+                let place = reader.place()?;
+                reader.finish()?;
+                page.push((id, place));
+            }
+            Ok(page)
+        })
     }
 
     /// Adds frames of a segment. Plain inserts and no sled batch: a batch would lock out every

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -93,14 +93,7 @@ impl Feeder {
     /// Settles on the newest folder there is and removes the others.
     fn choose_folder(&mut self) -> io::Result<()> {
         fs::create_dir_all(&self.dir)?;
-        let mut numbers = BTreeSet::new();
-        for entry in fs::read_dir(&self.dir)? {
-            let name = entry?.file_name();
-            let number = name
-                .to_str()
-                .and_then(|name| name.strip_prefix(FOLDER_PREFIX));
-            numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
-        }
+        let mut numbers = folder_numbers(&self.dir)?;
         self.folder = numbers.pop_last().unwrap_or(1);
         for number in numbers {
             fs::remove_dir_all(self.dir.join(format!("{FOLDER_PREFIX}{number}")))?;
@@ -269,6 +262,24 @@ impl Feeder {
         self.folder += 1;
         self.failures += 1;
     }
+}
+
+/// The folder of the newest index in `dir`; none if there is none.
+pub(super) fn newest_folder(dir: &Path) -> io::Result<Option<PathBuf>> {
+    let newest = folder_numbers(dir)?.pop_last();
+    Ok(newest.map(|number| dir.join(format!("{FOLDER_PREFIX}{number}"))))
+}
+
+fn folder_numbers(dir: &Path) -> io::Result<BTreeSet<u64>> {
+    let mut numbers = BTreeSet::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let number = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(FOLDER_PREFIX));
+        numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
+    }
+    Ok(numbers)
 }
 
 fn lower_priority() {

@@ -11,6 +11,7 @@
 mod content;
 mod feeder;
 mod recent;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -29,6 +30,8 @@ use super::segment::SegmentSet;
 use content::ContentIndex;
 use feeder::Feeder;
 pub(super) use recent::RecentFrames;
+pub use walk::discard;
+pub(super) use walk::walk_closed;
 
 /// How long the closing of a store waits for the feeder to put the index away.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
@@ -118,6 +121,30 @@ impl Index {
     /// Whether it covers every segment that is at rest.
     pub(super) fn is_ready(&self) -> bool {
         self.shared.ready.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the index covers every segment that is at rest, or is given up, up to
+    /// `patience`; whether it came to that.
+    pub(super) fn wait_ready(&self, patience: Duration) -> bool {
+        let mut work = self.shared.work.lock();
+        while !self.is_ready() && self.is_fed() {
+            if self
+                .shared
+                .changed
+                .wait_for(&mut work, patience)
+                .timed_out()
+            {
+                return self.is_ready() || !self.is_fed();
+            }
+        }
+        true
+    }
+
+    /// Whether the feeder is there.
+    fn is_fed(&self) -> bool {
+        let feeder = self.feeder.lock();
+        let ended = feeder.as_ref().map(|feeder| feeder.ended.try_recv());
+        ended == Some(Err(crossbeam_channel::TryRecvError::Empty))
     }
 
     /// Flushes and closes the index and ends the feeder. What was not fed yet is fed after the

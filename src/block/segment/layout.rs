@@ -20,7 +20,8 @@ pub(super) const FRAMES_MAX: usize = 1 << 18;
 pub(super) const FRAMES_END_MAX: u32 = 2 << 30;
 
 const HEADER_MAGIC: [u8; 8] = *b"VOLFSSEG";
-const TRAILER_MAGIC: [u8; 8] = *b"VOLFSTOC";
+/// First bytes of the trailer.
+pub(super) const TRAILER_MAGIC: [u8; 8] = *b"VOLFSTOC";
 const VERSION: u16 = 1;
 const CHECKSUM_BYTES: usize = 8;
 

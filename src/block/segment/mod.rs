@@ -5,10 +5,12 @@
 //! crash left without a table of contents is scanned frame by frame. Numbers are never reused.
 
 mod appender;
+mod examine;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) mod fuzzing;
 mod handles;
 mod layout;
+mod rebuild;
 mod scan;
 mod set;
 mod state;
@@ -18,6 +20,7 @@ use std::fmt;
 use crate::base::{BlockId, Place, SegmentId};
 
 pub(super) use appender::Appender;
+pub use examine::{Depth, Observer, SegmentFault, SegmentFindings};
 pub(super) use set::SegmentSet;
 pub(super) use state::Segment;
 

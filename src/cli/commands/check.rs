@@ -1,24 +1,43 @@
 //! `volfs check`.
 
+use crate::base::progress::Progress;
 use crate::cli::Context;
-use crate::cli::exit::{Failure, Outcome};
-use crate::cli::output::{self, Format, human_bytes};
+use crate::cli::commands::findings;
+use crate::cli::exit::Outcome;
+use crate::cli::output::Format;
 use crate::cli::progress::Bar;
-use crate::daemon::{By, CheckPool, Checked, Kind};
+use crate::daemon::{By, CheckPool, Kind, ServiceResult};
+use crate::pool::{CheckOptions, CheckReport};
 
 const AFTER_HELP: &str = "\
-Exits with 3 when something is damaged; every damaged place is one line on stdout.
+Without --repair nothing is changed. Where a daemon serves the pool it checks what it has
+published; otherwise this command looks at the pool itself.
 
-Example:
-  volfs check";
+--repair needs a pool that no daemon serves. It writes anew what derives from something else
+(tables of contents, the index, a superblock slot) and heals blocks and tree nodes of which there
+is a healthy copy. What is lost stays an I/O error for who reads it, and is listed.
 
-/// Verify every block and every tree node of the pool
+Exits with 3 when something is wrong, and after --repair when something still is.
+
+Examples:
+  volfs check --read-data
+  volfs check --repair --format json";
+
+/// Verify the pool, and repair what can be
 ///
-/// Reads everything that volumes and snapshots refer to and compares it with its checksum.
-/// Works beside a running daemon and its mounts, and without one.
+/// Verifies superblock, journal, every segment, every tree node, where every block lies, links,
+/// parents, sizes and orphans of all files, and the index.
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
+    /// Repair what can be repaired; includes --read-data
+    #[arg(long)]
+    repair: bool,
+
+    /// Read the content of every block, too, and verify it
+    #[arg(long)]
+    read_data: bool,
+
     /// How to print the result
     #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
     format: Format,
@@ -28,68 +47,31 @@ impl Args {
     /// Runs it.
     pub(crate) fn run(self, context: &mut Context) -> Outcome {
         let bar = Bar::new("checking");
-        let checked = context
-            .access
-            .call_with_progress(By::Anyone, &CheckPool {}, &bar)?;
+        let report = self.report(context, &bar)?;
         drop(bar);
-        match self.format {
-            Format::Json => output::json(&checked)?,
-            Format::Table => output::text(&text(&checked))?,
-        }
-        if checked.violations.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::Told(Kind::Corrupt))
-        }
+        findings::print(&report, self.format)
     }
-}
 
-fn text(checked: &Checked) -> String {
-    let mut text = String::new();
-    for violation in &checked.violations {
-        text.push_str(violation);
-        text.push('\n');
-    }
-    text.push_str(&format!(
-        "{} volumes, {} snapshots, {} entries, {} blocks, {}: {}\n",
-        checked.volumes,
-        checked.snapshots,
-        checked.entries,
-        checked.blocks,
-        human_bytes(checked.bytes),
-        match checked.violations.len() {
-            0 => "everything is sound".to_owned(),
-            1 => "1 violation".to_owned(),
-            count => format!("{count} violations"),
+    fn report(&self, context: &mut Context, bar: &dyn Progress) -> ServiceResult<CheckReport> {
+        if self.repair {
+            return context.access.repair(bar);
         }
-    ));
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Violations come first, one per line, then the sum.
-    #[test]
-    fn violations_are_listed() {
-        let mut checked = Checked {
-            volumes: 2,
-            snapshots: 1,
-            entries: 7,
-            blocks: 9,
-            bytes: 73728,
-            ..Checked::default()
+        let read_data = self.read_data;
+        let options = CheckOptions {
+            read_data,
+            ..CheckOptions::default()
         };
-        assert_eq!(
-            text(&checked),
-            "2 volumes, 1 snapshots, 7 entries, 9 blocks, 72.0 KiB: everything is sound\n"
-        );
-        checked.violations = vec!["volume 'db': block 3 of file 12 is damaged".into()];
-        assert_eq!(
-            text(&checked),
-            "volume 'db': block 3 of file 12 is damaged\n\
-             2 volumes, 1 snapshots, 7 entries, 9 blocks, 72.0 KiB: 1 violation\n"
-        );
+        if let Some(report) = context.access.inspect(&options, bar)? {
+            return Ok(report);
+        }
+        let call = CheckPool { read_data };
+        let access = &mut context.access;
+        match access.call_with_progress(By::RunningDaemon, &call, bar) {
+            // The daemon has ended before it began.
+            Err(error) if error.kind == Kind::Unreachable => {
+                access.inspect(&options, bar)?.ok_or(error)
+            }
+            told => told,
+        }
     }
 }

@@ -3,9 +3,11 @@
 pub(crate) mod check;
 pub(crate) mod clone;
 pub(crate) mod daemon;
+mod findings;
 pub(crate) mod flush;
 pub(crate) mod mount;
 pub(crate) mod rollback;
+pub(crate) mod scrub;
 pub(crate) mod snapshot;
 pub(crate) mod umount;
 pub(crate) mod volume;

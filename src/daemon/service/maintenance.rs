@@ -3,7 +3,8 @@
 use super::{Service, VERSION};
 use crate::base::progress::Progress;
 use crate::daemon::mounts::{holders_of, in_use};
-use crate::daemon::{Checked, ServiceResult, StatusReport, StopDaemon};
+use crate::daemon::{CheckPool, ScrubPool, ServiceResult, StatusReport, StopDaemon};
+use crate::pool::{CheckOptions, CheckReport};
 
 impl Service {
     /// How the daemon and its pool are.
@@ -52,15 +53,29 @@ impl Service {
     }
 
     /// Walks everything and verifies it.
-    pub fn check(&self, progress: &dyn Progress) -> ServiceResult<Checked> {
-        let report = self.pool.check(progress)?;
-        Ok(Checked {
-            volumes: report.volumes,
-            snapshots: report.snapshots,
-            entries: report.entries,
-            blocks: report.blocks,
-            bytes: report.bytes,
-            violations: report.violations,
-        })
+    pub fn check(
+        &self,
+        request: &CheckPool,
+        progress: &dyn Progress,
+    ) -> ServiceResult<CheckReport> {
+        let options = CheckOptions {
+            read_data: request.read_data,
+            ..CheckOptions::default()
+        };
+        Ok(self.pool.check_with(&options, progress)?)
+    }
+
+    /// Reads everything and verifies it, behind everybody else, and heals what can be.
+    pub fn scrub(
+        &self,
+        request: &ScrubPool,
+        progress: &dyn Progress,
+    ) -> ServiceResult<CheckReport> {
+        let options = CheckOptions {
+            volumes: request.volumes.clone(),
+            bytes_per_second: request.bytes_per_second,
+            ..CheckOptions::default()
+        };
+        Ok(self.pool.scrub(&options, progress)?)
     }
 }

@@ -246,8 +246,16 @@ fn unmounting_nothing_is_not_found() {
 fn a_new_pool_is_sound() {
     let (_folder, service) = pool();
     service.create_volume(&new_volume("db")).unwrap();
-    let checked = service.check(&crate::base::progress::Silent).unwrap();
+    let silent = &crate::base::progress::Silent;
+    let request = CheckPool { read_data: true };
+    let checked = service.check(&request, silent).unwrap();
     assert_eq!((checked.volumes, checked.violations.len()), (1, 0));
+    let request = ScrubPool {
+        volumes: Vec::new(),
+        bytes_per_second: 0,
+    };
+    let scrubbed = service.scrub(&request, silent).unwrap();
+    assert_eq!((scrubbed.volumes, scrubbed.violations.len()), (1, 0));
 }
 
 /// Every call gives the same through the socket as in this process: answers, errors, progress;
@@ -289,8 +297,16 @@ fn the_api_carries_every_call() {
         client.call(&remove, silent).unwrap_err().kind,
         Kind::NotFound
     );
-    let checked = client.call(&CheckPool {}, silent).unwrap();
-    assert_eq!(checked.violations, Vec::<String>::new());
+    let checked = client
+        .call(&CheckPool { read_data: false }, silent)
+        .unwrap();
+    assert_eq!(
+        checked,
+        service
+            .check(&CheckPool { read_data: false }, silent)
+            .unwrap()
+    );
+    assert_eq!((checked.volumes, checked.is_sound()), (1, true));
     let status = client.call(&DaemonStatus {}, silent).unwrap();
     assert_eq!((status.pid, status.stays), (std::process::id(), true));
     assert_eq!(status.pool, std::fs::canonicalize(folder.path()).unwrap());

@@ -2,7 +2,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod changes;
-mod dirty_block;
+pub(crate) mod dirty_block;
 mod edit;
 pub(crate) mod layer;
 mod read_plan;

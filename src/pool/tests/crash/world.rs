@@ -13,7 +13,7 @@ use crate::disk::SimDisk;
 use crate::journal::JournalOptions;
 use crate::pool::recovery::Ground;
 use crate::pool::settings::PoolFile;
-use crate::pool::{Pool, PoolError, PoolOptions, PoolResult};
+use crate::pool::{Pool, PoolError, PoolOptions, PoolResult, Violation};
 
 const ID: PoolId = PoolId([0x51; 16]);
 /// Bytes of a segment: some rollovers in each run.
@@ -181,7 +181,7 @@ impl World {
             let copy = self.disk.kill();
             let pool = self.open_on(&copy).expect("the copy opens");
             let report = pool.check(&Silent).expect("the check comes to its end");
-            assert_eq!(report.violations, Vec::<String>::new());
+            assert_eq!(report.violations, Vec::<Violation>::new());
         }
         self.model = PoolModel::restart(found);
     }

@@ -1,0 +1,114 @@
+//! What goes along with long work: progress, its end before time, and a limit on the bytes read.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::base::pace::Pace;
+use crate::base::progress::Progress;
+use crate::base::{Clock, Pointer};
+use crate::block::BlockError;
+use crate::tree::{Node, NodeStore, TreeResult};
+
+/// Records between two reports.
+const REPORT_RECORDS: u64 = 256;
+/// A wait for the rate is cut into pieces of this length, so that it can be broken off.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+
+/// Watches over some long work, which may go on in several places.
+pub(super) struct Watch<'a> {
+    progress: &'a dyn Progress,
+    clock: Arc<dyn Clock>,
+    pace: Mutex<Pace>,
+    done: AtomicU64,
+    total: u64,
+    is_over: AtomicBool,
+}
+
+impl<'a> Watch<'a> {
+    /// Over the work on about `total` records.
+    pub(super) fn new(
+        progress: &'a dyn Progress,
+        clock: Arc<dyn Clock>,
+        bytes_per_second: u64,
+        total: u64,
+    ) -> Watch<'a> {
+        Watch {
+            progress,
+            clock,
+            pace: Mutex::new(Pace::new(bytes_per_second)),
+            done: AtomicU64::new(0),
+            total,
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    /// `records` are done.
+    pub(super) fn done(&self, records: u64) {
+        let before = self.done.fetch_add(records, Ordering::Relaxed);
+        let done = before + records;
+        if before / REPORT_RECORDS != done / REPORT_RECORDS {
+            self.progress.update(done, self.total.max(done));
+        }
+    }
+
+    /// `bytes` were read; waits as the rate demands. Break: the work ends.
+    pub(super) fn read(&self, bytes: u64) -> ControlFlow<()> {
+        let wait = self.pace.lock().spend(bytes, self.clock.monotonic());
+        let until = self.clock.monotonic() + wait;
+        while !self.is_over() {
+            let rest = until.saturating_sub(self.clock.monotonic());
+            if rest.is_zero() {
+                return ControlFlow::Continue(());
+            }
+            std::thread::sleep(rest.min(WAIT_MAX));
+        }
+        ControlFlow::Break(())
+    }
+
+    /// Whether the work was broken off.
+    pub(super) fn is_over(&self) -> bool {
+        if self.progress.is_cancelled() {
+            self.is_over.store(true, Ordering::Relaxed);
+        }
+        self.is_over.load(Ordering::Relaxed)
+    }
+}
+
+/// Nodes that are read under a watch; once the work is broken off, none can be read any more.
+pub(super) struct WatchedNodes<'a> {
+    pub(super) nodes: &'a dyn NodeStore,
+    pub(super) watch: &'a Watch<'a>,
+}
+
+impl WatchedNodes<'_> {
+    fn watched(
+        &self,
+        node: &Pointer,
+        read: impl FnOnce() -> TreeResult<Arc<Node>>,
+    ) -> TreeResult<Arc<Node>> {
+        if self.watch.read(u64::from(node.place.len)).is_break() {
+            return Err(BlockError::Closed.into());
+        }
+        read()
+    }
+}
+
+impl NodeStore for WatchedNodes<'_> {
+    fn read_node(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>> {
+        self.watched(node, || self.nodes.read_node(node, expected_height))
+    }
+
+    fn read_node_uncached(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>> {
+        self.watched(node, || {
+            self.nodes.read_node_uncached(node, expected_height)
+        })
+    }
+
+    fn write_node(&self, node: Node) -> TreeResult<Pointer> {
+        self.nodes.write_node(node)
+    }
+}

@@ -1,0 +1,188 @@
+//! Repair of a pool that nobody has open.
+//!
+//! What derives from something else is written anew: segment headers, tables of contents, the
+//! content index, a superblock slot. A frame of which there is a healthy copy is healed. Content
+//! that is lost stays lost: its pointer stays, so that reading it is an I/O error, in every state
+//! that shows it, for as long as it does; never zeros, and never other data. Journal records, both
+//! superblock slots at once and tree nodes without a copy cannot be repaired.
+//!
+//! The order, and what a crash between two steps leaves:
+//! 1. Check everything and heal frames, one by one. (Some are healed. A healed frame has the bytes
+//!    that it had before, so nothing else is to be changed with it.)
+//! 2. Write headers and tables of contents anew. (Each is as it was, as it must be, or damaged;
+//!    none of them is needed to read a frame by its pointer.)
+//! 3. Remove a wrong content index. (None: the next opening builds one.)
+//! 4. Open the pool as ever: recovery publishes into the slot that is not the newest valid one,
+//!    and the index is built. (As after any death of a daemon.)
+//! 5. Check again: what is still wrong is what the report lists.
+//!
+//! Each step looks at what is there, so the whole may be broken off anywhere and repeated, and
+//! where nothing is wrong nothing is done.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::check::inspect_on;
+use super::checkpoint::chain;
+use super::recovery::{Ground, ground_in, open_parts, take_lock};
+use super::settings::PoolFile;
+use super::{
+    CheckOptions, CheckReport, Pool, PoolError, PoolOptions, PoolResult, Repair, Violation,
+};
+use crate::base::progress::Progress;
+use crate::base::{Nature, SegmentId};
+use crate::block::discard_index;
+use crate::disk::{Disk, FileDisk};
+
+/// How long a step of the index's rebuilding is waited for before looking whether to go on.
+const INDEX_LOOK: Duration = Duration::from_millis(200);
+
+impl Pool {
+    /// Repairs a pool that nobody has open; the report has what was repaired, and what could not
+    /// be.
+    ///
+    /// # Errors
+    /// `Locked` when somebody has it open; `BrokenOff` as for a check; what keeps the repair from
+    /// coming to its end. It may be called again after each of them.
+    pub fn repair(path: &Path, progress: &dyn Progress) -> PoolResult<CheckReport> {
+        let disk: Arc<dyn Disk> = Arc::new(FileDisk::new(path));
+        let file = PoolFile::read(&*disk, path)?;
+        let lock = take_lock(path)?;
+        repair_on(&ground_in(path, disk, Some(lock)), &file, progress)
+    }
+}
+
+/// Repairs a pool at rest on any ground; the ground's lock is held to the end.
+pub(super) fn repair_on(
+    ground: &Ground,
+    file: &PoolFile,
+    progress: &dyn Progress,
+) -> PoolResult<CheckReport> {
+    let mut options = CheckOptions {
+        read_data: true,
+        heal: true,
+        ..CheckOptions::default()
+    };
+    let found = inspect_on(ground, file, &options, progress)?;
+    if found.is_sound() && found.repaired.is_empty() {
+        return Ok(found);
+    }
+    let mut repaired = found.repaired.clone();
+    rebuild_segments(ground, file, &found, &mut repaired)?;
+    let rebuilds_index = discard_wrong_index(ground, &found)?;
+    open_once(ground, file, progress)?;
+
+    options.heal = false;
+    let mut left = inspect_on(ground, file, &options, progress)?;
+    if rebuilds_index {
+        repaired.push(Repair::Index {});
+    }
+    repaired.extend(healed_slots(&found, &left));
+    left.repaired = repaired;
+    Ok(left)
+}
+
+/// Headers and tables of contents of the segments in which something is wrong.
+fn rebuild_segments(
+    ground: &Ground,
+    file: &PoolFile,
+    found: &CheckReport,
+    repaired: &mut Vec<Repair>,
+) -> PoolResult<()> {
+    let (mut headers, mut tables) = (BTreeSet::<SegmentId>::new(), BTreeSet::new());
+    for violation in &found.violations {
+        match violation {
+            Violation::SegmentHeader { segment, .. } => drop(headers.insert(*segment)),
+            Violation::TableOfContents { segment, .. }
+            | Violation::Frame { segment, .. }
+            | Violation::FrameContent { segment, .. }
+            | Violation::Block { segment, .. }
+            | Violation::Node { segment, .. } => drop(tables.insert(*segment)),
+            _ => {}
+        }
+    }
+    if headers.is_empty() && tables.is_empty() {
+        return Ok(());
+    }
+    let quiet = ground.within(None);
+    let id = file.id(&ground.path)?;
+    let shared = open_parts(
+        &quiet,
+        id,
+        &PoolOptions::default(),
+        &super::create::nothing(),
+    )?;
+    let store = &shared.store;
+    let fixed = (|| {
+        for segment in headers {
+            store.rewrite_header(segment)?;
+            repaired.push(Repair::SegmentHeader { segment });
+        }
+        for segment in tables {
+            if is_there(store, segment) && store.rewrite_contents(segment)? {
+                repaired.push(Repair::TableOfContents { segment });
+            }
+        }
+        Ok(())
+    })();
+    fixed.and(store.close().map_err(PoolError::from))
+}
+
+fn is_there(store: &crate::block::BlockStore, wanted: SegmentId) -> bool {
+    let segments = store.segments();
+    segments.iter().any(|info| info.segment == wanted)
+}
+
+/// Removes the content index if it is wrong; whether it was.
+fn discard_wrong_index(ground: &Ground, found: &CheckReport) -> PoolResult<bool> {
+    let is_wrong = |violation: &Violation| {
+        matches!(
+            violation,
+            Violation::IndexEntry { .. } | Violation::Index { .. }
+        )
+    };
+    let Some(dir) = &ground.index_dir else {
+        return Ok(false);
+    };
+    if !found.violations.iter().any(is_wrong) {
+        return Ok(false);
+    }
+    discard_index(dir).map_err(|source| PoolError::Folder {
+        path: ground.path.clone(),
+        action: "remove the content index of",
+        source,
+    })?;
+    Ok(true)
+}
+
+/// Opens the pool as ever and closes it. One that is too damaged for that is left as it is: why
+/// is among the violations.
+fn open_once(ground: &Ground, file: &PoolFile, progress: &dyn Progress) -> PoolResult<()> {
+    let options = file.options(PoolOptions::default());
+    let within = ground.within(ground.index_dir.clone());
+    let pool = match Pool::open_on(within, file, &options) {
+        Err(error) if error.nature() == Nature::Corrupt => {
+            log::warn!("the pool cannot be opened: {}", chain(&error));
+            return Ok(());
+        }
+        opened => opened?,
+    };
+    while !pool.shared.store.wait_for_index(INDEX_LOOK) && !progress.is_cancelled() {}
+    pool.close()
+}
+
+/// Slots of the superblock that were wrong and are right.
+fn healed_slots<'a>(
+    found: &'a CheckReport,
+    left: &'a CheckReport,
+) -> impl Iterator<Item = Repair> + 'a {
+    let wrong = |report: &CheckReport, wanted: u8| {
+        let mut all = report.violations.iter();
+        all.any(|one| matches!(one, Violation::SuperblockSlot { slot, .. } if *slot == wanted))
+    };
+    (0..2)
+        .filter(move |slot| wrong(found, *slot) && !wrong(left, *slot))
+        .map(|slot| Repair::SuperblockSlot { slot })
+}

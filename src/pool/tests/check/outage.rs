@@ -1,0 +1,154 @@
+//! Repair on a medium that loses power at any moment.
+
+use super::*;
+use crate::base::{Nature, PoolId, SystemClock, Timestamp};
+use crate::disk::{Disk, Fault, SimDisk, Step};
+use crate::journal::JournalOptions;
+use crate::pool::recovery::Ground;
+use crate::pool::repair::repair_on;
+
+const ID: PoolId = PoolId([8; 16]);
+const BLOCKS: usize = 6;
+
+fn journal() -> JournalOptions {
+    JournalOptions {
+        file_bytes: 256 << 10,
+        files_max: 2,
+    }
+}
+
+fn file() -> PoolFile {
+    PoolFile::new(ID, Timestamp::default())
+}
+
+fn ground(disk: &SimDisk) -> Ground {
+    Ground {
+        disk: Arc::new(disk.clone()),
+        path: PathBuf::from("simulated"),
+        lock: None,
+        index_dir: None,
+        journal: journal(),
+        segment_bytes: 64 << 10,
+        workers: 0,
+        clock: Arc::new(SystemClock::new()),
+        fresh_key: || Ok([3; 16]),
+    }
+}
+
+fn open(disk: &SimDisk) -> Arc<Pool> {
+    Pool::open_on(ground(disk), &file(), &PoolOptions::default()).unwrap()
+}
+
+fn content_of(disk: &SimDisk, path: &str) -> Vec<u8> {
+    let file = disk.open(path).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+fn hurt_at(disk: &SimDisk, path: &str, at: usize) {
+    let byte = content_of(disk, path)[at] ^ 0x55;
+    let file = disk.open(path).unwrap();
+    file.write_at(&[&[byte]], at as u64).unwrap();
+    file.sync(Step::FrameHealed).unwrap();
+}
+
+/// The first place of these bytes in any data segment.
+fn place_of(disk: &SimDisk, wanted: &[u8]) -> (String, usize) {
+    let names = disk.list("segments").unwrap();
+    let paths = names.iter().filter(|name| name.ends_with("data"));
+    let mut paths = paths.map(|name| format!("segments/{name}"));
+    let found = paths.find_map(|path| {
+        let bytes = content_of(disk, &path);
+        let at = bytes
+            .windows(32)
+            .position(|window| window == &wanted[..32])?;
+        Some((path, at))
+    });
+    found.expect("the bytes are stored")
+}
+
+/// Volume `a` with `kept`, which has copies in `b`, and `lost`, which has none; a frame of each is
+/// damaged, and a table of contents, and a superblock slot.
+fn damaged() -> SimDisk {
+    let disk = SimDisk::new();
+    Pool::create_on(&disk, Path::new("simulated"), &file(), &journal()).unwrap();
+    for (volume, files) in [
+        ("a", &[("kept", 1), ("lost", 2)][..]),
+        ("b", &[("copy", 1)]),
+    ] {
+        // Each from a process of its own, which does not know what is stored already.
+        let pool = open(&disk);
+        pool.create_volume(&new_volume(volume)).unwrap();
+        let volume = pool.open_volume(&name(volume)).unwrap();
+        for (file, seed) in files {
+            put(&volume, file, &noise(*seed, BLOCKS * BLOCK));
+        }
+        drop(volume);
+        pool.close().unwrap();
+    }
+    for seed in [1, 2] {
+        let (path, at) = place_of(&disk, &noise(seed, BLOCKS * BLOCK)[2 * BLOCK..]);
+        hurt_at(&disk, &path, at + 1000);
+    }
+    let names = disk.list("segments").unwrap();
+    let nodes = names.iter().find(|name| name.ends_with("node")).unwrap();
+    let nodes = format!("segments/{nodes}");
+    let end = content_of(&disk, &nodes).len();
+    hurt_at(&disk, &nodes, end - 100);
+    hurt_at(&disk, "superblock", 100);
+    disk
+}
+
+/// After a repair exactly one block is lost, and all else is as it was.
+fn assert_repaired(disk: &SimDisk, report: &CheckReport, moment: u64) {
+    let places: Vec<String> = report.violations.iter().map(Violation::place).collect();
+    assert_eq!(
+        places,
+        ["a:/lost bytes 8192 to 12288"],
+        "outage at {moment}"
+    );
+    let pool = open(disk);
+    let (a, b) = (
+        pool.open_volume(&name("a")).unwrap(),
+        pool.open_volume(&name("b")).unwrap(),
+    );
+    for (volume, file) in [(&a, "kept"), (&b, "copy")] {
+        assert!(
+            read(volume, file).unwrap() == noise(1, BLOCKS * BLOCK),
+            "outage at {moment}"
+        );
+    }
+    let lost = a.lookup(&WHO, Ino::ROOT, b"lost").unwrap().ino;
+    let whole = noise(2, BLOCKS * BLOCK);
+    for block in 0..BLOCKS {
+        let read = a.read_file(&WHO, lost, (block * BLOCK) as u64, BLOCK);
+        match block {
+            2 => assert_eq!(read.unwrap_err().nature(), Nature::Corrupt),
+            _ => assert!(read.unwrap() == whole[block * BLOCK..(block + 1) * BLOCK]),
+        }
+    }
+}
+
+/// A repair may lose power, or be killed, at each single effect: repeated, it comes to the same.
+#[test]
+fn a_repair_may_be_cut_short_anywhere() {
+    let damaged = damaged();
+    let whole = damaged.kill();
+    let before = whole.effects();
+    let report = repair_on(&ground(&whole), &file(), &Silent).unwrap();
+    assert_eq!(report.repaired.len(), 4, "{:?}", report.repaired);
+    let effects = whole.effects() - before;
+    assert_repaired(&whole, &report, effects);
+    for moment in 0..effects {
+        let disk = damaged.kill();
+        disk.arm(Fault::Die(moment));
+        repair_on(&ground(&disk), &file(), &Silent).unwrap_err();
+        let disk = match moment % 3 {
+            0 => disk.kill(),
+            _ => disk.crash(moment),
+        };
+        let report = repair_on(&ground(&disk), &file(), &Silent).unwrap();
+        assert_repaired(&disk, &report, moment);
+    }
+}
