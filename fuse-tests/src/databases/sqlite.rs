@@ -56,7 +56,8 @@ pub fn create(database: &Path, journal: Journal) {
         "pragma journal_mode={mode}; create table t(n integer primary key, text text, size int); \
          create index t_text on t(text); \
          create table total(part integer primary key, rows int, bytes int); \
-         with recursive part(n) as (select 0 union all select n + 1 from part where n < {TOTALS} - 1) \
+         with recursive part(n) as \
+         (select 0 union all select n + 1 from part where n < {TOTALS} - 1) \
          insert into total select n, 0, 0 from part;"
     );
     assert_eq!(query(database, &sql), mode);

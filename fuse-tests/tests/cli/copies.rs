@@ -2,6 +2,7 @@
 //! another pool.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -113,6 +114,51 @@ fn copy_of_a_working_pool_opens_or_refuses() {
     }
     println!("copies of a working pool: {outcomes:?}");
     writers.stop();
+}
+
+/// A segment that ends before content which only the journal names yet, as in a copy that took the
+/// segment first: `volfs check` says so, and what can be read is what was written.
+#[test]
+fn content_lost_under_the_journal_is_named_by_check() {
+    let pool = Fixture::new();
+    pool.ok(&["volume", "create", "data"]);
+    pool.set("checkpoint_age_secs", 3600);
+    let folder = pool.mount("data");
+    let pages = (0..1024).flat_map(|number| Page::new("file", number, 1).0);
+    fs::write(folder.join("file"), pages.collect::<Vec<u8>>()).unwrap();
+    let file = File::options()
+        .write(true)
+        .open(folder.join("file"))
+        .unwrap();
+    file.sync_all().unwrap();
+    // Half a block: a checkpoint has to read the other half, and fails at that.
+    let half = Page::new("file", 1001, 2);
+    file.write_all_at(&half.0, 1001 * PAGE_BYTES as u64)
+        .unwrap();
+    file.sync_all().unwrap();
+    drop(file);
+    pool.kill_daemon();
+    fuse_tests::mounts::detach_below(pool.folder());
+    let segments = fs::read_dir(pool.pool().join("segments"))
+        .unwrap()
+        .flatten();
+    let largest = segments
+        .max_by_key(|entry| entry.metadata().unwrap().len())
+        .unwrap();
+    let length = largest.metadata().unwrap().len();
+    assert!(
+        length > 1 << 20,
+        "large writes go into segments at once: {length}"
+    );
+    let segment = File::options().write(true).open(largest.path()).unwrap();
+    segment.set_len(length / 2).unwrap();
+
+    let checked = pool.volfs(&["check"]).expect_code(CORRUPT);
+    assert_says(&checked.stdout, &["data", "segment"]);
+    pool.mount("data");
+    let pages = Pages::count(&folder).unwrap();
+    assert!(pages.whole > 0 && pages.unreadable > 0, "{pages:?}");
+    assert_eq!(pages.whole + pages.unreadable, 1024);
 }
 
 /// A pool killed with `mib` MiB of synced pages in its journal, and the promises.

@@ -59,6 +59,7 @@ impl Subject {
             violations.extend(live_journal(pool)?);
         }
         let catalog = pool.catalog.lock();
+        violations.extend(poisoned(&catalog, volumes));
         let mut subject = Subject {
             pool: pool.id,
             shared: pool.shared.clone(),
@@ -134,6 +135,19 @@ impl Subject {
             .map(|segment| store.frame_count(*segment))
             .sum()
     }
+}
+
+/// Those of these volumes, of all if none is named, that accept no more changes.
+fn poisoned(catalog: &Catalog, volumes: &[VolumeName]) -> Vec<Violation> {
+    let entries = catalog.volumes.values();
+    let wanted = entries.filter(|entry| volumes.is_empty() || volumes.contains(&entry.record.name));
+    let poisoned = wanted.filter_map(|entry| {
+        Some(Violation::VolumePoisoned {
+            volume: entry.record.name.to_string(),
+            problem: entry.volume.poison_reason()?,
+        })
+    });
+    poisoned.collect()
 }
 
 /// Segments that there are now.

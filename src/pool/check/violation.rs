@@ -47,6 +47,14 @@ pub enum Violation {
         /// Which record, and what is wrong.
         problem: String,
     },
+    /// A volume accepts no more changes since an error; what it holds in memory is not published,
+    /// and no walk gets to it.
+    VolumePoisoned {
+        /// The volume.
+        volume: String,
+        /// What went wrong.
+        problem: String,
+    },
     /// A segment's file is missing or cannot be read.
     SegmentUnreadable {
         /// The segment.
@@ -219,6 +227,7 @@ impl Violation {
             Violation::SuperblockSlot { .. } => "superblock_slot",
             Violation::Journal { .. } => "journal",
             Violation::Catalog { .. } => "catalog",
+            Violation::VolumePoisoned { .. } => "volume_poisoned",
             Violation::SegmentUnreadable { .. } => "segment_unreadable",
             Violation::SegmentHeader { .. } => "segment_header",
             Violation::TableOfContents { .. } => "table_of_contents",
@@ -238,6 +247,7 @@ impl Violation {
             Violation::SuperblockSlot { slot, .. } => format!("slot {slot}"),
             Violation::Journal { lsn, .. } => format!("at {lsn}"),
             Violation::Catalog { .. } => "catalog".to_owned(),
+            Violation::VolumePoisoned { volume, .. } => volume.clone(),
             Violation::SegmentUnreadable { segment, .. }
             | Violation::SegmentHeader { segment, .. }
             | Violation::TableOfContents { segment, .. } => format!("segment {segment}"),
@@ -289,6 +299,7 @@ impl Violation {
             Violation::SuperblockSlot { problem, .. }
             | Violation::Journal { problem, .. }
             | Violation::Catalog { problem }
+            | Violation::VolumePoisoned { problem, .. }
             | Violation::SegmentUnreadable { problem, .. }
             | Violation::SegmentHeader { problem, .. }
             | Violation::TableOfContents { problem, .. }
