@@ -97,6 +97,25 @@ impl Disk for FileDisk {
     }
 }
 
+/// Times that a call is repeated that says "not now".
+const STALLS_MAX: u32 = 1000;
+
+/// Repeats a read or a write that was interrupted, or that says "not now" a bounded number of
+/// times: neither says anything about the medium. Never for syncs.
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut stalls = 0;
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && stalls < STALLS_MAX => {
+                stalls += 1;
+                std::thread::yield_now();
+            }
+            result => return result,
+        }
+    }
+}
+
 struct HostFile {
     file: File,
     path: String,
@@ -115,29 +134,25 @@ impl HostFile {
 
 impl DiskFile for HostFile {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<()> {
-        let len = buf.len();
-        self.file.read_exact_at(buf, offset).map_err(|source| {
-            DiskError::new(
-                format!("read {len} bytes at {offset} of"),
-                &self.path,
-                source,
-            )
-        })
+        match self.read_at(buf, offset)? == buf.len() {
+            true => Ok(()),
+            false => {
+                let action = format!("read {} bytes at {offset} of", buf.len());
+                Err(self.fail(action)(io::ErrorKind::UnexpectedEof.into()))
+            }
+        }
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<usize> {
         let mut filled = 0;
         while filled < buf.len() {
-            match self
-                .file
-                .read_at(&mut buf[filled..], offset + filled as u64)
-            {
+            let at = offset + filled as u64;
+            match retry(|| self.file.read_at(&mut buf[filled..], at)) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => {
                     let action = format!("read {} bytes at {offset} of", buf.len());
-                    return Err(DiskError::new(action, &self.path, source));
+                    return Err(self.fail(action)(source));
                 }
             }
         }
@@ -151,16 +166,16 @@ impl DiskFile for HostFile {
         IoSlice::advance_slices(&mut rest, 0);
         let mut written = 0;
         while !rest.is_empty() {
-            match rustix::io::pwritev(&self.file, rest, offset + written as u64) {
+            let at = offset + written as u64;
+            match retry(|| Ok(rustix::io::pwritev(&self.file, rest, at)?)) {
                 Ok(0) => return Err(self.fail("write to")(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     written += count;
                     IoSlice::advance_slices(&mut rest, count);
                 }
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-                Err(errno) => {
+                Err(source) => {
                     let action = format!("write {total} bytes at {offset} of");
-                    return Err(self.fail(action)(errno.into()));
+                    return Err(self.fail(action)(source));
                 }
             }
         }
@@ -181,8 +196,21 @@ impl DiskFile for HostFile {
             .map_err(self.fail(format!("set the length to {len} of")))
     }
 
+    fn allocate(&self, len: u64) -> DiskResult<()> {
+        // fallocate(2), or zeros where the filesystem does not know that.
+        let fd = self.file.as_raw_fd();
+        // SAFETY: the descriptor is open for as long as `self` lives; no memory is passed.
+        let allocate = || match unsafe { libc::posix_fallocate(fd, 0, len as libc::off64_t) } {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        };
+        retry(allocate).map_err(self.fail(format!("allocate {len} bytes of")))
+    }
+
+    /// An interrupted fdatasync is an error like any other: the kernel may have reported a lost
+    /// page with it, and would then say nothing of that to a second call.
     fn sync(&self, _step: Step) -> DiskResult<()> {
-        self.file.sync_data().map_err(self.fail("sync"))
+        rustix::fs::fdatasync(&self.file).map_err(|errno| self.fail("sync")(errno.into()))
     }
 
     fn start_writeback(&self, offset: u64, len: u64) {
@@ -209,6 +237,43 @@ impl DiskFile for HostFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An interrupted call is repeated, one that says "not now" a bounded number of times, and any
+    /// other error is the caller's at once.
+    #[test]
+    fn passing_errors_are_repeated_and_others_are_not() {
+        let calls = |kinds: &mut dyn Iterator<Item = io::ErrorKind>| {
+            let mut count = 0;
+            let result = retry(|| {
+                count += 1;
+                kinds.next().map_or(Ok(7), |kind| Err(kind.into()))
+            });
+            (count, result.map_err(|error: io::Error| error.kind()))
+        };
+        use io::ErrorKind::{Interrupted, StorageFull, WouldBlock};
+        let passing = [Interrupted, WouldBlock, Interrupted];
+        assert_eq!(calls(&mut passing.into_iter()), (4, Ok(7)));
+        let full = [Interrupted, StorageFull, Interrupted];
+        assert_eq!(calls(&mut full.into_iter()), (2, Err(StorageFull)));
+        let stalled = calls(&mut std::iter::repeat(WouldBlock));
+        assert_eq!(stalled, (1001, Err(WouldBlock)));
+    }
+
+    /// An allocated file has its length and its room, and is zeros.
+    #[test]
+    fn allocation_takes_room() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(folder.path());
+        let file = disk.create("f").unwrap();
+        file.allocate(3 << 20).unwrap();
+        let metadata = fs::metadata(folder.path().join("f")).unwrap();
+        assert_eq!(metadata.len(), 3 << 20);
+        assert!(metadata.blocks() * 512 >= 3 << 20);
+        let mut last = [1];
+        file.read_exact_at(&mut last, (3 << 20) - 1).unwrap();
+        assert_eq!(last, [0]);
+    }
 
     /// What is written in parts is read back as one, and a read past the end is told apart.
     #[test]

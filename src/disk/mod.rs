@@ -91,6 +91,19 @@ pub trait DiskFile: Send + Sync {
     /// Sets the length in bytes.
     fn set_len(&self, len: u64) -> DiskResult<()>;
 
+    /// Lengthens the file to `len` bytes that the medium has room for, zeros. An error leaves any
+    /// length.
+    fn allocate(&self, len: u64) -> DiskResult<()> {
+        static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+        let mut end = self.len()?;
+        while end < len {
+            let piece = (len - end).min(ZEROS.len() as u64);
+            self.write_at(&[&ZEROS[..piece as usize]], end)?;
+            end += piece;
+        }
+        Ok(())
+    }
+
     /// fdatasync: data and length are on the medium when it returns. After an error nothing about
     /// the unsynced bytes is known, and a later success proves nothing for them. `step` is what it
     /// is needed for.
