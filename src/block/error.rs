@@ -34,10 +34,12 @@ pub enum BlockError {
         problem: String,
     },
     /// A sync or an append of the segment failed earlier.
-    #[error("segment {segment} takes no more writes since an earlier write or sync of it failed")]
+    #[error("an earlier write or sync of '{file}' (segment {segment}) failed")]
     Poisoned {
         /// The segment.
         segment: SegmentId,
+        /// Its file, relative to the pool.
+        file: String,
     },
     /// Content that no frame can hold.
     #[error("a content of {len} bytes cannot be stored: it must have 1 to {max}")]

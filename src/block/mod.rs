@@ -28,6 +28,7 @@ pub(crate) mod fuzzing;
 mod heal;
 mod index;
 mod put;
+mod reach;
 mod read;
 mod read_many;
 mod segment;
@@ -45,6 +46,7 @@ pub use error::{BlockError, BlockResult};
 pub use examine::IndexFault;
 pub use heal::Healed;
 pub use index::discard as discard_index;
+pub use reach::Reach;
 pub use segment::{Depth, Observer, SegmentFault, SegmentFindings, SegmentKind};
 pub use store::BlockStore;
 

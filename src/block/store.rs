@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::base::{BlockId, Pointer, PoolId, SegmentId};
+use crate::base::{BlockId, Pointer, PoolId, SegmentId, chain};
 use crate::disk::{Disk, Step};
 
 use super::cache::BlockCache;
@@ -11,7 +11,8 @@ use super::index::{Index, RecentFrames};
 use super::segment::{Appender, Segment, SegmentSet};
 use super::workers::Workers;
 use super::{
-    BlockError, BlockResult, SegmentInfo, SegmentMark, StoreOptions, StoreStats, put, read_many,
+    BlockError, BlockResult, Reach, SegmentInfo, SegmentMark, StoreOptions, StoreStats, put,
+    read_many,
 };
 
 /// An open store. Calls may come from any thread.
@@ -159,19 +160,53 @@ impl BlockStore {
     pub fn sync(&self, segments: &[SegmentId], step: Step) -> BlockResult<()> {
         let mut result = Ok(());
         for &id in segments {
-            result = result.and(self.sync_one(id, step));
+            result = result.and(self.sync_one(id, None, step));
         }
         result
     }
 
-    fn sync_one(&self, id: SegmentId, step: Step) -> BlockResult<()> {
+    /// Makes these frames durable, and what lies before them in their segments; a segment that is
+    /// durable so far costs nothing, and one that was poisoned behind them is no error. All are
+    /// tried; the first error is returned. See [`BlockStore::sync`].
+    pub fn sync_reach(&self, reach: &Reach, step: Step) -> BlockResult<()> {
+        let mut result = Ok(());
+        for (id, end) in reach.iter() {
+            result = result.and(self.sync_one(id, Some(end), step));
+        }
+        result
+    }
+
+    /// Whether all of these frames are on the medium, for good.
+    pub fn is_durable(&self, reach: &Reach) -> bool {
+        reach.iter().all(|(id, end)| match self.core.set.get(id) {
+            Some(segment) => segment.is_durable(end),
+            None => id < self.next_segment(),
+        })
+    }
+
+    /// Why some of these frames can never become durable, if so: a write or a sync of their
+    /// segment failed.
+    pub fn lost(&self, reach: &Reach) -> Option<BlockError> {
+        reach.iter().find_map(|(id, end)| {
+            let segment = self.core.set.get(id)?;
+            segment.has_lost(end).then(|| segment.poisoned_error())
+        })
+    }
+
+    /// How many segments were poisoned since the opening: what was found out about frames before
+    /// this grew may not hold any more.
+    pub fn poisonings(&self) -> u64 {
+        self.core.set.poisonings()
+    }
+
+    fn sync_one(&self, id: SegmentId, end: Option<u32>, step: Step) -> BlockResult<()> {
         let Some(segment) = self.core.set.get(id) else {
             let existed = id < self.next_segment();
             return existed
                 .then_some(())
                 .ok_or(BlockError::UnknownSegment { segment: id });
         };
-        self.core.set.sync(&segment, step)?;
+        self.core.set.sync(&segment, end, step)?;
         self.core.feed(&segment);
         Ok(())
     }
@@ -179,6 +214,28 @@ impl BlockStore {
     /// As [`BlockStore::sync`] of all segments with unsynced bytes.
     pub fn sync_all(&self, step: Step) -> BlockResult<()> {
         self.sync(&self.core.set.restless(), step)
+    }
+
+    /// Makes durable all that can still become so. Nothing is returned: whoever needs a segment
+    /// that fails asks [`BlockStore::is_durable`] for what he needs of it.
+    pub fn sync_healthy(&self, step: Step) {
+        for id in self.core.set.restless() {
+            let is_healthy = |segment: &Arc<Segment>| !segment.info().poisoned;
+            if self
+                .core
+                .set
+                .get(id)
+                .is_some_and(|segment| is_healthy(&segment))
+                && let Err(error) = self.sync_one(id, None, step)
+            {
+                log::error!("segment {id} cannot be made durable: {}", chain(&error));
+            }
+        }
+    }
+
+    /// All segments below this number are wholly durable and take nothing more.
+    pub fn settled_below(&self) -> SegmentId {
+        self.core.set.settled_below()
     }
 
     /// How far a segment is durable, in bytes; 0 for one that does not exist.

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use crate::base::{PoolId, SegmentId};
+use crate::base::{PoolId, SegmentId, chain};
 use crate::block::segment::{Segment, SegmentSet};
 
+use super::Shared;
 use super::content::{ContentIndex, Coverage, IndexError};
-use super::{Shared, chain};
 
 /// Frames that are sorted and inserted together; between batches the feeder looks up.
 const BATCH_FRAMES: usize = 4096;

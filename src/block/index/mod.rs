@@ -24,7 +24,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::base::{BlockId, Place, PoolId, SegmentId};
+use crate::base::{BlockId, Place, PoolId, SegmentId, chain};
 
 use super::segment::SegmentSet;
 use content::ContentIndex;
@@ -192,16 +192,4 @@ impl Shared {
         drop(work);
         self.changed.notify_all();
     }
-}
-
-/// An error with its causes, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -7,11 +7,11 @@ use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Mutex, RwLock};
 use crate::base::{BlockId, Place, PoolId, SegmentId};
 use crate::block::{BlockError, BlockResult};
-use crate::disk::{Disk, DiskError, DiskFile, Step};
+use crate::disk::{Disk, DiskError, DiskFile, DiskResult, Step};
 
 use super::handles::Handles;
 use super::layout::Owner;
-use super::state::{Segment, SyncPlan};
+use super::state::{Segment, SyncPlan, Tally};
 use super::{FrameEntry, NUMBER_LIMIT, SEGMENTS_DIR, SegmentKind, parse_name, path, scan};
 
 /// Open files of segments at most; those that are being written have theirs beside.
@@ -28,7 +28,7 @@ pub(in crate::block) struct SegmentSet {
     restless: Mutex<BTreeSet<SegmentId>>,
     next: AtomicU64,
     handles: Handles,
-    unsynced: Arc<AtomicU64>,
+    tally: Arc<Tally>,
 }
 
 impl SegmentSet {
@@ -56,7 +56,7 @@ impl SegmentSet {
             restless: Mutex::default(),
             next: AtomicU64::new(first.0.max(FIRST_NUMBER)),
             handles: Handles::new(FILES_MAX),
-            unsynced: Arc::new(AtomicU64::new(0)),
+            tally: Arc::default(),
         };
         for name in names {
             match parse_name(&name) {
@@ -81,7 +81,7 @@ impl SegmentSet {
             source,
         })?;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let segment = Segment::found(id, kind, bytes, closed, self.unsynced.clone());
+        let segment = Segment::found(id, kind, bytes, closed, self.tally.clone());
         if self.segments.read().contains_key(&id) {
             log::warn!(
                 "'{}' has the number of another segment: left alone",
@@ -122,23 +122,36 @@ impl SegmentSet {
 
     /// Creates a segment with a number of its own. A number whose file could not be made is lost.
     pub(super) fn create(&self, kind: SegmentKind) -> BlockResult<Arc<Segment>> {
-        let id = SegmentId(self.next.fetch_add(1, Ordering::Relaxed));
-        let path = path(id, kind);
-        let fail = |source| BlockError::Disk {
-            segment: id,
-            source,
+        let id = {
+            // Restless from the first moment on: nobody may take it for durable meanwhile.
+            let mut restless = self.restless.lock();
+            let id = SegmentId(self.next.fetch_add(1, Ordering::Relaxed));
+            restless.insert(id);
+            id
         };
-        let file = self.disk.create(&path).map_err(fail)?;
-        if let Err(source) = file.write_at(&[&self.owner(id, kind).encode_header()], 0) {
+        let file = self.start_file(id, kind).map_err(|source| {
+            self.restless.lock().remove(&id);
+            BlockError::Disk {
+                segment: id,
+                source,
+            }
+        })?;
+        self.handles.insert(id, file.clone());
+        let segment = Arc::new(Segment::created(id, kind, file, self.tally.clone()));
+        self.insert(segment.clone());
+        Ok(segment)
+    }
+
+    fn start_file(&self, id: SegmentId, kind: SegmentKind) -> DiskResult<Arc<dyn DiskFile>> {
+        let path = path(id, kind);
+        let file = self.disk.create(&path)?;
+        if let Err(error) = file.write_at(&[&self.owner(id, kind).encode_header()], 0) {
             if let Err(error) = self.disk.remove(&path) {
                 log::warn!("segment {id}, which could not be started, stays behind: {error}");
             }
-            return Err(fail(source));
+            return Err(error);
         }
-        self.handles.insert(id, file.clone());
-        let segment = Arc::new(Segment::created(id, kind, file, self.unsynced.clone()));
-        self.insert(segment.clone());
-        Ok(segment)
+        Ok(file)
     }
 
     /// The segment with this number.
@@ -156,9 +169,20 @@ impl SegmentSet {
         self.restless.lock().iter().copied().collect()
     }
 
+    /// All segments below this number are wholly durable and take nothing more.
+    pub(in crate::block) fn settled_below(&self) -> SegmentId {
+        let restless = self.restless.lock();
+        restless.first().copied().unwrap_or_else(|| self.next())
+    }
+
     /// Bytes of all segments that are not known to be on the medium.
     pub(in crate::block) fn unsynced_bytes(&self) -> u64 {
-        self.unsynced.load(Ordering::Relaxed)
+        self.tally.unsynced.load(Ordering::Relaxed)
+    }
+
+    /// How many segments were poisoned since the opening.
+    pub(in crate::block) fn poisonings(&self) -> u64 {
+        self.tally.poisonings.load(Ordering::Acquire)
     }
 
     /// The segment's file for reading; none if there is no such segment (any more).
@@ -236,9 +260,15 @@ impl SegmentSet {
         unread.map_or(Ok(None), Err)
     }
 
-    /// Makes durable what has been written to the segment; see [`Segment::sync`].
-    pub(in crate::block) fn sync(&self, segment: &Segment, step: Step) -> BlockResult<()> {
-        segment.sync(|plan| self.flush(segment, plan, step))?;
+    /// Makes durable what lies below byte `end` of the segment, or all that has been written to
+    /// it; see [`Segment::sync`].
+    pub(in crate::block) fn sync(
+        &self,
+        segment: &Segment,
+        end: Option<u32>,
+        step: Step,
+    ) -> BlockResult<()> {
+        segment.sync(end, |plan| self.flush(segment, plan, step))?;
         if segment.is_at_rest() {
             self.restless.lock().remove(&segment.id());
         }
@@ -282,7 +312,7 @@ impl SegmentSet {
             if segment.id() < first {
                 segment.declare_durable();
             }
-            result = result.and(self.sync(&segment, Step::SegmentSettled));
+            result = result.and(self.sync(&segment, None, Step::SegmentSettled));
         }
         result
     }

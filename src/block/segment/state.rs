@@ -11,7 +11,7 @@ use crate::block::{BlockError, BlockResult, SegmentInfo};
 use crate::disk::{DiskError, DiskFile};
 
 use super::layout::{ENTRY_BYTES, FRAMES_MAX, HEADER_BYTES, TRAILER_BYTES};
-use super::{FrameEntry, SegmentKind};
+use super::{FrameEntry, SegmentKind, path};
 
 /// Written bytes after which their write-out is started, so that a sync finds little to do.
 const WRITEBACK_BYTES: u32 = 4 << 20;
@@ -25,8 +25,16 @@ pub(in crate::block) struct Segment {
     state: Mutex<State>,
     /// A write or a sync has ended.
     changed: Condvar,
-    /// Unsynced bytes of all segments of the store.
-    unsynced: Arc<AtomicU64>,
+    tally: Arc<Tally>,
+}
+
+/// Counts over all segments of a store.
+#[derive(Default)]
+pub(super) struct Tally {
+    /// Bytes that are not known to be on the medium; those of poisoned segments apart.
+    pub(super) unsynced: AtomicU64,
+    /// Segments that were poisoned.
+    pub(super) poisonings: AtomicU64,
 }
 
 /// What may still happen to a segment's file.
@@ -80,9 +88,15 @@ impl State {
 
     fn is_at_rest(&self) -> bool {
         matches!(self.life, Life::Ended { .. })
+            && !self.poisoned
             && self.durable == self.end
             && self.listed
             && self.settled
+    }
+
+    /// Whether all below byte `end` is on the medium, and the file's name with it.
+    fn covers(&self, end: u32) -> bool {
+        self.durable >= end && self.listed && self.settled
     }
 
     fn land(&mut self, offset: u32) {
@@ -106,7 +120,7 @@ impl Segment {
         id: SegmentId,
         kind: SegmentKind,
         file: Arc<dyn DiskFile>,
-        unsynced: Arc<AtomicU64>,
+        tally: Arc<Tally>,
     ) -> Segment {
         let state = State {
             life: Life::Open,
@@ -122,7 +136,7 @@ impl Segment {
             written_back: 0,
             fed_notice: 0,
         };
-        Segment::with(id, kind, state, unsynced)
+        Segment::with(id, kind, state, tally)
     }
 
     /// A segment that was there when the store was opened: nothing is known to be durable.
@@ -131,7 +145,7 @@ impl Segment {
         kind: SegmentKind,
         bytes: u32,
         closed: bool,
-        unsynced: Arc<AtomicU64>,
+        tally: Arc<Tally>,
     ) -> Segment {
         let state = State {
             life: Life::Ended { closed },
@@ -147,17 +161,18 @@ impl Segment {
             written_back: bytes,
             fed_notice: 0,
         };
-        Segment::with(id, kind, state, unsynced)
+        Segment::with(id, kind, state, tally)
     }
 
-    fn with(id: SegmentId, kind: SegmentKind, state: State, unsynced: Arc<AtomicU64>) -> Segment {
-        unsynced.fetch_add(u64::from(state.end), Ordering::Relaxed);
+    fn with(id: SegmentId, kind: SegmentKind, state: State, tally: Arc<Tally>) -> Segment {
+        let end = u64::from(state.end);
+        tally.unsynced.fetch_add(end, Ordering::Relaxed);
         Segment {
             id,
             kind,
             state: Mutex::new(state),
             changed: Condvar::new(),
-            unsynced,
+            tally,
         }
     }
 
@@ -290,7 +305,8 @@ impl Segment {
         let offset = state.end;
         state.end += len;
         state.in_flight.push(offset);
-        self.unsynced.fetch_add(u64::from(len), Ordering::Relaxed);
+        let bytes = u64::from(len);
+        self.tally.unsynced.fetch_add(bytes, Ordering::Relaxed);
         Some(Reservation {
             segment: self.clone(),
             file,
@@ -335,8 +351,8 @@ impl Segment {
             let is_last = state.end == reservation.offset + reservation.len;
             if is_last {
                 state.end = reservation.offset;
-                self.unsynced
-                    .fetch_sub(u64::from(reservation.len), Ordering::Relaxed);
+                let bytes = u64::from(reservation.len);
+                self.tally.unsynced.fetch_sub(bytes, Ordering::Relaxed);
             } else if state.life == Life::Open {
                 state.life = Life::Full;
             }
@@ -360,17 +376,46 @@ impl Segment {
         state.frames = Vec::new();
         state.file = None;
         // They will never be synced, so they must not hold back writers for ever.
-        self.unsynced
-            .fetch_sub(u64::from(state.end - state.durable), Ordering::Relaxed);
+        let lost = u64::from(state.end - state.durable);
+        self.tally.unsynced.fetch_sub(lost, Ordering::Relaxed);
+        // Whoever sees the new count sees the state that goes with it: it is under the lock.
+        self.tally.poisonings.fetch_add(1, Ordering::Release);
         log::error!(
-            "segment {} is poisoned: of {} bytes {} are on the medium",
-            self.id,
+            "a write or a sync of '{}' failed: of its {} bytes {} are on the medium, and it takes \
+             no more",
+            self.path(),
             state.end,
             state.durable
         );
     }
 
-    /// Makes durable what had been written when this was called; `flush` does it.
+    /// Whether all below byte `end` is on the medium, for good.
+    pub(in crate::block) fn is_durable(&self, end: u32) -> bool {
+        self.state.lock().covers(end)
+    }
+
+    /// Whether something below byte `end` can never become durable any more.
+    pub(in crate::block) fn has_lost(&self, end: u32) -> bool {
+        let state = self.state.lock();
+        state.poisoned && !state.covers(end)
+    }
+
+    /// The refusal of whoever needs what was lost.
+    pub(in crate::block) fn poisoned_error(&self) -> BlockError {
+        BlockError::Poisoned {
+            segment: self.id,
+            file: self.path(),
+        }
+    }
+
+    fn path(&self) -> String {
+        path(self.id, self.kind)
+    }
+
+    /// Makes durable what lies below byte `end`, or what had been written when this was called;
+    /// `flush` does it.
+    ///
+    /// What is durable stays so, also after a later write or sync of the segment has failed.
     ///
     /// 1. Wait until every reservation below the mark has been written. An fdatasync covers what
     ///    was completely written when it was issued, and nothing else may be called durable.
@@ -380,21 +425,24 @@ impl Segment {
     ///    marked the lost pages clean, so that a second sync would succeed without them.
     pub(super) fn sync(
         &self,
+        end: Option<u32>,
         mut flush: impl FnMut(&SyncPlan) -> BlockResult<()>,
     ) -> BlockResult<()> {
         let mut state = self.state.lock();
-        let mut wanted = state.end;
+        let mut wanted = end.unwrap_or(state.end);
         loop {
-            if state.poisoned {
-                return Err(BlockError::Poisoned { segment: self.id });
+            if !state.poisoned {
+                // A range that was taken back is waited for by nobody.
+                wanted = wanted.min(state.end);
             }
-            // A range that was taken back is waited for by nobody.
-            wanted = wanted.min(state.end);
-            if state.durable >= wanted && state.listed && state.settled {
+            if state.covers(wanted) {
                 if state.is_at_rest() {
                     state.file = None;
                 }
                 return Ok(());
+            }
+            if state.poisoned {
+                return Err(self.poisoned_error());
             }
             if state.syncing || state.in_flight.iter().any(|&offset| offset < wanted) {
                 self.changed.wait(&mut state);
@@ -429,7 +477,8 @@ impl Segment {
             Some(mark) if !state.poisoned => {
                 let news = mark.saturating_sub(state.durable);
                 state.durable += news;
-                self.unsynced.fetch_sub(u64::from(news), Ordering::Relaxed);
+                let bytes = u64::from(news);
+                self.tally.unsynced.fetch_sub(bytes, Ordering::Relaxed);
                 state.listed = true;
                 state.settled = true;
             }

@@ -174,7 +174,8 @@ fn a_failed_sync_poisons_the_segment() {
                 matches!(
                     error,
                     BlockError::Poisoned {
-                        segment: SegmentId(1)
+                        segment: SegmentId(1),
+                        ..
                     }
                 ),
                 "{error}"
