@@ -108,7 +108,10 @@ impl Drop for Making {
         let mut writer = self.shared.writer.lock();
         writer.growth.running = false;
         match self.made.take() {
-            Some(slot) => writer.slots.push(slot),
+            Some(slot) => {
+                writer.slots.push(slot);
+                self.shared.files.fetch_add(1, Ordering::AcqRel);
+            }
             None => self.shared.growth_blocked.store(true, Ordering::Release),
         }
         drop(writer);

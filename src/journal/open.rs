@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) released: AtomicU64,
     /// Set when a further file could not be made; a release clears it.
     pub(super) growth_blocked: AtomicBool,
+    /// Files there are.
+    pub(super) files: AtomicU64,
     pub(super) poisoned: AtomicBool,
 }
 
@@ -117,6 +119,7 @@ impl Journal {
             Some(_) => at.lsn.0.next_multiple_of(SECTOR_BYTES),
             None => at.lsn.0.next_multiple_of(file_bytes),
         };
+        let files = slots.len() as u32;
         let writer = Writer {
             position: at,
             next_start,
@@ -141,6 +144,7 @@ impl Journal {
                 durable: AtomicU64::new(at.lsn.0),
                 released: AtomicU64::new(released.0),
                 growth_blocked: AtomicBool::new(false),
+                files: AtomicU64::new(u64::from(files)),
                 poisoned: AtomicBool::new(false),
             }),
         })
@@ -164,9 +168,9 @@ impl Journal {
         self.shared.growth_blocked.store(false, Ordering::Release);
     }
 
-    /// Bytes between release and append, and those of the most files there may be. Space is
-    /// released by whole files, so that the log can be full up to one file's bytes below that.
-    /// Takes no lock.
+    /// Bytes between release and append, and those of the most files there may be; of those there
+    /// are where no more could be made. Space is released by whole files, so that the log can be
+    /// full up to one file's bytes below that. Takes no lock.
     pub fn fill(&self) -> (u64, u64) {
         self.shared.fill()
     }
@@ -182,10 +186,14 @@ impl Shared {
         // In this order `released` is never the newer of the two.
         let released = self.released.load(Ordering::Acquire);
         let appended = self.appended.load(Ordering::Acquire);
-        (
-            appended.saturating_sub(released),
-            u64::from(self.files_max) * self.file_bytes,
-        )
+        let used = appended.saturating_sub(released);
+        if self.growth_blocked.load(Ordering::Acquire) {
+            // The file in which the release ends is not free.
+            let files = self.files.load(Ordering::Acquire);
+            let usable = files * self.file_bytes - released % self.file_bytes;
+            return (used, usable.max(1));
+        }
+        (used, u64::from(self.files_max) * self.file_bytes)
     }
 
     pub(super) fn check_poison(&self) -> JournalResult<()> {
