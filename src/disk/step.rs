@@ -84,6 +84,11 @@ steps! {
     SuperblockPublished = "superblock-published",
         "A new superblock is durable before a checkpoint counts: before its journal is released \
          and before recovery lets anything be appended.";
+    SuperblockReplaced = "superblock-replaced",
+        "After a failed sync of the superblock its file is made anew, whole and durable, before \
+         it takes the old one's name: else neither is there.";
+    SuperblockNamed = "superblock-named",
+        "A superblock's new file has its name before a checkpoint counts.";
     SegmentClosed = "segment-closed",
         "Tables of contents are durable when the pool is closed: else the segments are scanned.";
     SuperblockSettled = "superblock-settled",

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::copies::Birth;
 use super::cut::{Action, Cut};
 use super::records::{
     COUNTERS, Counters, ROOT, RootRecord, SNAPSHOT, SNAPSHOT_ROOT, SnapshotRecord, VOLUME,
@@ -27,6 +28,8 @@ pub(crate) struct VolumeEntry {
     pub(crate) volume: Arc<Volume>,
     /// Its root in the catalog's tree; none until the first checkpoint after its creation.
     pub(crate) published: Option<RootRecord>,
+    /// Where a copy comes from, until its first root is in the catalog's tree.
+    pub(crate) birth: Option<Birth>,
     pub(crate) snapshots: BTreeMap<SnapshotId, SnapshotEntry>,
 }
 
@@ -147,6 +150,7 @@ impl Catalog {
     ) {
         let settings = VolumeSettings {
             id,
+            label: record.name.to_string(),
             block_size: record.block_size,
             hash_key: record.hash_key,
             read_only: false,
@@ -160,6 +164,7 @@ impl Catalog {
                 record,
                 volume,
                 published,
+                birth: None,
                 snapshots,
             },
         );
@@ -226,31 +231,29 @@ impl Catalog {
             let Some(new) = action.new_volume() else {
                 continue;
             };
-            let is_cut_short = matches!(action, Action::Fork { .. })
+            // Of a state that the source has left behind in its tree no copy can be made.
+            let is_past = matches!(action, Action::Fork { .. })
                 && replay
                     .as_deref()
-                    .is_some_and(|replay| replay.ended.contains(&action.volume()));
+                    .is_some_and(|replay| !replay.concerns(action.volume(), at.lsn));
             match self.layer_for(shared, action, locked) {
-                Some(layer) if !is_cut_short => {
-                    bases.insert(new, layer);
+                Some(base) if !is_past => {
+                    bases.insert(new, Birth { at, base });
                 }
                 _ => lost.push(new),
             }
         }
         if catalog_is_new {
             for change in &cut.catalog.changes {
-                self.apply_change(shared, change, &mut bases)?;
+                self.apply_change(shared, change, &bases)?;
             }
             self.at = at;
-            for action in &cut.actions {
-                let new = action.new_volume().and_then(|new| self.volumes.get(&new));
-                if let (Some(new), Some(source)) = (new, self.volumes.get(&action.volume())) {
-                    new.volume.inherit_unsynced(&source.volume, at.lsn);
-                }
-            }
+            self.inherit_unsynced(cut, at.lsn);
             if let Some(replay) = replay.as_deref_mut() {
                 self.drop_lost_copies(&lost, replay);
             }
+        } else if let Some(replay) = replay.as_deref_mut() {
+            self.restore_copies(&bases, &lost, replay);
         }
         let mut is_torn = false;
         for action in &cut.actions {
@@ -271,17 +274,6 @@ impl Catalog {
                 }));
         }
         Ok(())
-    }
-
-    /// A copy of a state that is lost does not come to be, and nothing later applies to it: it was
-    /// never acknowledged, because its source was not durable.
-    fn drop_lost_copies(&mut self, lost: &[VolumeId], replay: &mut Replay) {
-        for new in lost {
-            log::warn!("the volume that {new} is a copy of ends before the copy: dropped");
-            self.delete(volume_key(*new));
-            self.changed.insert(volume_key(*new), None);
-            replay.ended.insert(*new);
-        }
     }
 
     /// Snapshots of cuts of which one volume's part is lost: all or none. After replay, because
@@ -321,7 +313,7 @@ impl Catalog {
         &mut self,
         shared: &Arc<Shared>,
         change: &Change,
-        bases: &mut BTreeMap<VolumeId, Arc<Layer>>,
+        bases: &BTreeMap<VolumeId, Birth>,
     ) -> PoolResult<()> {
         match change {
             Change::Put(key, value) => {
@@ -344,16 +336,22 @@ impl Catalog {
         shared: &Arc<Shared>,
         key: Key,
         value: &Value,
-        bases: &mut BTreeMap<VolumeId, Arc<Layer>>,
+        bases: &BTreeMap<VolumeId, Birth>,
     ) -> Result<(), DecodeError> {
         let id = VolumeId(key.owner());
         match key.kind() {
             COUNTERS => self.counters = Counters::decode(&value.bytes)?,
             VOLUME => {
                 let record = VolumeRecord::decode(&value.bytes)?;
-                let empty = || Layer::sealed(None, Counts::default());
-                let base = bases.remove(&id).unwrap_or_else(empty);
+                let birth = bases.get(&id).cloned();
+                let base = match &birth {
+                    Some(birth) => birth.base.clone(),
+                    None => Layer::sealed(None, Counts::default()),
+                };
                 self.insert_volume(shared, id, record, base, None);
+                if let Some(entry) = self.volumes.get_mut(&id) {
+                    entry.birth = birth;
+                }
             }
             // The snapshot's state comes with the action of the same record.
             _ => {}
@@ -361,7 +359,7 @@ impl Catalog {
         Ok(())
     }
 
-    fn delete(&mut self, key: Key) {
+    pub(super) fn delete(&mut self, key: Key) {
         let id = VolumeId(key.owner());
         match key.kind() {
             VOLUME => {

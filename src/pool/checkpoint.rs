@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::records::{RootRecord, root_key, snapshot_root_key};
+use super::records::{root_key, snapshot_root_key};
+use super::seal::{FrozenVolume, Sealed};
 use super::superblock::Superblock;
-use super::volumes::of;
 use super::{Pool, PoolResult, lock_states};
+pub(super) use crate::base::chain;
 use crate::base::sync::{atomic::Ordering, thread};
-use crate::base::{Key, SegmentId, SnapshotId, Value, VolumeId, VolumeName};
+use crate::base::{Key, Value};
+use crate::block::Reach;
 use crate::disk::Step;
 use crate::journal::JournalPosition;
 use crate::tree::{self, Edits};
-use crate::volume::core::admission::{Checkpointed, Wake};
-use crate::volume::core::layer::Layer;
-use crate::volume::core::seal::seal_layer;
-use crate::volume::{FsError, Volume};
+use crate::volume::Volume;
+use crate::volume::core::admission::{Admission, Checkpointed, Wake};
+use crate::volume::core::seal::edit_tree;
 
-/// How long the thread waits before it tries again after a failure.
-const RETRY: Duration = Duration::from_secs(5);
+/// How long the thread waits before it tries again after a failure, or looks if the disk has room.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// What was frozen in one instant.
 struct Frozen {
@@ -28,26 +29,8 @@ struct Frozen {
     catalog_root: Option<tree::TreeRoot>,
     changed: BTreeMap<Key, Option<Value>>,
     volumes: Vec<FrozenVolume>,
-    /// Where replay must still start for volumes that cannot be sealed.
-    held: Vec<JournalPosition>,
-    /// The same for a volume that was never published.
-    fallback: JournalPosition,
-}
-
-struct FrozenVolume {
-    name: VolumeName,
-    volume: Arc<Volume>,
-    layer: Arc<Layer>,
-    published: Option<RootRecord>,
-    /// Snapshots whose root is not in the catalog's tree yet.
-    snapshots: Vec<(SnapshotId, Arc<Layer>)>,
-}
-
-/// Roots to publish.
-#[derive(Default)]
-struct Sealed {
-    roots: BTreeMap<VolumeId, RootRecord>,
-    snapshots: BTreeMap<(VolumeId, SnapshotId), RootRecord>,
+    /// Where replay starts as yet: all before is in the published trees.
+    replay_from: JournalPosition,
 }
 
 impl Pool {
@@ -55,23 +38,62 @@ impl Pool {
     ///
     /// The order, and what a crash between two steps leaves:
     /// 1. Freeze all overlays and the catalog's changes in one instant. (Old state, full journal.)
-    /// 2. Seal dirty blocks, write tree nodes, write the catalog's tree. (Frames nobody names.)
-    /// 3. Sync segments and their folder, and the journal. (The same; only now may a superblock
-    ///    name frames. Replay from the older slot runs on across the published position, so what
-    ///    lies before that must not end in a gap.)
+    /// 2. Seal dirty blocks, write tree nodes; sync their segments and the folder; write the
+    ///    catalog's tree with the roots that are durable now, and sync its segment. (Frames nobody
+    ///    names.) Volumes that cannot be sealed are left out, and are replayed from where they are
+    ///    published.
+    /// 3. Sync the journal. (The same; only now may a superblock name frames. Replay from the
+    ///    older slot runs on across the published position, so what lies before that must not end
+    ///    in a gap.)
     /// 4. Write and sync the superblock slot that is not in use. (Torn: the other slot counts,
     ///    and the journal it needs is still there.)
     /// 5. Release the journal up to where the *older* slot's replay starts, so that either slot
     ///    can be opened.
     pub fn checkpoint(&self) -> PoolResult<()> {
         let _one = self.checkpointing.lock();
-        let result = self.checkpoint_locked();
+        let mut result = self.checkpoint_locked();
+        if result.as_ref().is_err_and(|error| error.is_no_space())
+            && self.reserve.release(&*self.shared.disk)
+        {
+            log::warn!("the host's disk is full: the pool's reserve is released for a checkpoint");
+            // Before anybody else can take it.
+            self.shared.admission.set_full(true);
+            result = self.checkpoint_locked();
+        }
+        if result.is_ok() {
+            self.keep_reserve();
+        }
         self.shared.admission.checkpointed(match &result {
+            Ok(()) if self.is_journal_held() => Checkpointed::Held,
             Ok(()) => Checkpointed::Done,
             Err(error) if error.is_no_space() => Checkpointed::NoSpace,
             Err(_) => Checkpointed::Failed,
         });
         result
+    }
+
+    /// Whether the journal is so full of records of volumes that cannot be published that another
+    /// checkpoint makes no room.
+    fn is_journal_held(&self) -> bool {
+        let newest = self.published.lock().newest;
+        let Some(journal) = self.shared.journal.get() else {
+            return false;
+        };
+        let (_, capacity) = journal.fill();
+        let held = newest.catalog_at.lsn.0 - newest.replay_from.lsn.0.min(newest.catalog_at.lsn.0);
+        !Admission::has_journal_room((held, capacity))
+    }
+
+    /// Makes the reserve where it is missing; while that is not possible, the disk is full.
+    fn keep_reserve(&self) {
+        let is_full = !self.reserve.keep(&*self.shared.disk);
+        if is_full != self.shared.admission.is_full() {
+            match is_full {
+                true => log::warn!("the host's disk is full: writes are refused until it has room"),
+                false => log::warn!("the host's disk has room again"),
+            }
+        }
+        self.shared.admission.set_full(is_full);
     }
 
     fn checkpoint_locked(&self) -> PoolResult<()> {
@@ -88,7 +110,7 @@ impl Pool {
     }
 
     fn freeze(&self) -> PoolResult<Frozen> {
-        let fallback = self.published.lock().newest.replay_from;
+        let replay_from = self.published.lock().newest.replay_from;
         let mut catalog = self.catalog.lock();
         let volumes: Vec<Arc<Volume>> = catalog
             .volumes
@@ -96,14 +118,12 @@ impl Pool {
             .map(|entry| entry.volume.clone())
             .collect();
         let mut locked = lock_states(&volumes);
-        let at = self.journal()?.appended();
         let mut frozen = Frozen {
-            at,
+            at: self.journal()?.appended(),
             catalog_root: catalog.root,
             changed: std::mem::take(&mut catalog.changed),
             volumes: Vec::with_capacity(volumes.len()),
-            held: Vec::new(),
-            fallback,
+            replay_from,
         };
         for (id, entry) in &catalog.volumes {
             let Some(state) = super::state_of(&mut locked, *id) else {
@@ -113,106 +133,59 @@ impl Pool {
                 .snapshots
                 .iter()
                 .filter(|(_, snapshot)| !snapshot.published);
-            let snapshots = unpublished
-                .map(|(id, snapshot)| (*id, snapshot.layer.clone()))
-                .collect();
-            if entry.volume.poison_reason().is_some() {
-                // What it acknowledged may not be on the medium: its published state stays.
-                frozen
-                    .held
-                    .push(entry.published.map_or(fallback, |root| root.applied));
-                continue;
-            }
+            let snapshots = unpublished.map(|(id, snapshot)| (*id, snapshot.layer.clone()));
             frozen.volumes.push(FrozenVolume {
                 name: entry.record.name.clone(),
                 volume: entry.volume.clone(),
                 layer: state.freeze(&self.shared),
                 published: entry.published,
-                snapshots,
+                birth: entry.birth.clone(),
+                snapshots: snapshots.collect(),
+                unsynced: entry.volume.unsynced_frames(),
             });
         }
         Ok(frozen)
     }
 
     fn publish(&self, frozen: &Frozen) -> PoolResult<()> {
-        let mut held = frozen.held.clone();
-        let mut sealed = Sealed::default();
-        for volume in &frozen.volumes {
-            if let Err(error) = self.seal_volume(volume, frozen.at, &mut sealed) {
-                if error.is_no_space() {
-                    return Err(of(&volume.name)(error));
-                }
-                volume
-                    .volume
-                    .poison(&format!("a checkpoint failed: {}", chain(&error)));
-                held.push(
-                    volume
-                        .published
-                        .map_or(frozen.fallback, |root| root.applied),
-                );
-            }
-        }
+        let sealed = self.seal_volumes(&frozen.volumes, frozen.at)?;
         let root = self.write_catalog(frozen, &sealed)?;
-        let settled_below = self.first_open_segment();
-        let store = &self.shared.store;
-        store.sync_all(Step::SegmentBeforeSuperblock)?;
+        let settled_below = self.shared.store.settled_below();
         let journal = self.journal()?;
         journal.sync(frozen.at.lsn, Step::JournalBeforeSuperblock)?;
 
         let mut published = self.published.lock();
         let older = published.newest;
-        let replay_from = held
-            .into_iter()
-            .min_by_key(|position| position.lsn)
-            .unwrap_or(frozen.at);
+        // A root that is older than the last publication is that of a volume which has not changed
+        // in between.
+        let held = sealed.held.iter().map(|from| match from {
+            Some(from) if from.lsn > frozen.replay_from.lsn => *from,
+            _ => frozen.replay_from,
+        });
         let newest = Superblock {
             generation: older.generation + 1,
             catalog: root,
             catalog_at: frozen.at,
-            replay_from,
+            replay_from: held.min_by_key(|from| from.lsn).unwrap_or(frozen.at),
             settled_below,
             next_segment: self.shared.store.next_segment(),
             ..older
         };
-        published.file.publish(&newest)?;
+        published
+            .file
+            .publish(&*self.shared.disk, &older, &newest)?;
         published.newest = newest;
         drop(published);
 
         self.journal()?.release(older.replay_from.lsn);
         self.note_published(root, &sealed);
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        self.is_unfinished
+            .store(sealed.unfinished.is_some(), Ordering::Relaxed);
+        sealed.unfinished.map_or(Ok(()), Err)
     }
 
-    fn seal_volume(
-        &self,
-        frozen: &FrozenVolume,
-        at: JournalPosition,
-        sealed: &mut Sealed,
-    ) -> Result<(), FsError> {
-        let block_size = frozen.volume.block_size();
-        let id = frozen.volume.id();
-        let seal = |layer: &Arc<Layer>| -> Result<RootRecord, FsError> {
-            let root = seal_layer(&self.shared, layer, block_size)?;
-            Ok(RootRecord {
-                root,
-                counts: layer.counts(),
-                applied: at,
-            })
-        };
-        let root = seal(&frozen.layer)?;
-        for (snapshot, layer) in &frozen.snapshots {
-            sealed.snapshots.insert((id, *snapshot), seal(layer)?);
-        }
-        // A volume that did not change needs no new record: replay starts behind all of its own.
-        // So an idle checkpoint writes no frames, and a clean pool opens on a full disk.
-        let is_published = |old: RootRecord| (old.root, old.counts) == (root.root, root.counts);
-        if !frozen.published.is_some_and(is_published) {
-            sealed.roots.insert(id, root);
-        }
-        Ok(())
-    }
-
+    /// Writes the catalog's tree and makes it durable. A second time if the medium lost it.
     fn write_catalog(
         &self,
         frozen: &Frozen,
@@ -230,11 +203,22 @@ impl Pool {
             ranges: Vec::new(),
             points: points.into_iter().collect(),
         };
-        Ok(tree::edit(
-            &*self.shared.nodes,
-            frozen.catalog_root.as_ref(),
-            &edits,
-        )?)
+        let write = || -> PoolResult<Option<tree::TreeRoot>> {
+            let mut reach = Reach::default();
+            let base = frozen.catalog_root.as_ref();
+            let root = edit_tree(&*self.shared.nodes, base, &edits, &mut reach)?;
+            self.shared
+                .store
+                .sync_reach(&reach, Step::SegmentBeforeSuperblock)?;
+            Ok(root)
+        };
+        match write() {
+            Err(error) if !error.is_no_space() => {
+                log::error!("the catalog is written once more: {}", chain(&error));
+                write()
+            }
+            result => result,
+        }
     }
 
     /// Marks in memory what is published. What was removed meanwhile is gone from the catalog,
@@ -245,6 +229,7 @@ impl Pool {
         for (id, root) in &sealed.roots {
             if let Some(entry) = catalog.volumes.get_mut(id) {
                 entry.published = Some(*root);
+                entry.birth = None;
             }
         }
         for (volume, snapshot) in sealed.snapshots.keys() {
@@ -255,17 +240,6 @@ impl Pool {
         }
     }
 
-    /// Segments below this number take no more frames.
-    fn first_open_segment(&self) -> SegmentId {
-        let segments = self.shared.store.segments();
-        let open = segments
-            .iter()
-            .filter(|info| !info.closed)
-            .map(|info| info.segment)
-            .min();
-        open.unwrap_or_else(|| self.shared.store.next_segment())
-    }
-
     /// Starts the thread that checkpoints by dirty bytes, journal fill and age.
     pub(super) fn start_worker(self: &Arc<Self>, age: Duration) -> std::io::Result<()> {
         let pool = Arc::downgrade(self);
@@ -273,24 +247,29 @@ impl Pool {
         let worker = thread::Builder::new()
             .name("checkpoint".to_owned())
             .spawn(move || {
-                let mut wait = age;
+                let mut failures: u64 = 0;
                 loop {
-                    let wake = admission.wait_for_work(wait);
+                    let is_trying = failures > 0 || admission.is_full();
+                    let wake = admission.wait_for_work(if is_trying { RETRY } else { age });
                     let Some(pool) = Weak::upgrade(&pool) else {
                         return;
                     };
                     match wake {
                         Wake::Closed => return,
-                        Wake::Timeout if !pool.has_changes() => wait = age,
-                        Wake::Timeout | Wake::Wanted => {
-                            wait = match pool.checkpoint() {
-                                Ok(()) => age,
-                                Err(error) => {
-                                    log::error!("a checkpoint failed: {}", chain(&error));
-                                    RETRY
-                                }
-                            };
+                        Wake::Timeout if !pool.has_changes() => {
+                            failures = 0;
+                            pool.keep_reserve();
                         }
+                        Wake::Timeout | Wake::Wanted => match pool.checkpoint() {
+                            Ok(()) => failures = 0,
+                            Err(error) => {
+                                failures += 1;
+                                // One that fails for hours does not fill the log.
+                                if failures.is_power_of_two() {
+                                    log::error!("a checkpoint failed: {}", chain(&error));
+                                }
+                            }
+                        },
                     }
                 }
             })?;
@@ -300,20 +279,11 @@ impl Pool {
 
     /// Whether a checkpoint would publish anything new.
     pub(super) fn has_changes(&self) -> bool {
+        if self.is_unfinished.load(Ordering::Relaxed) {
+            return true;
+        }
         let newest = self.published.lock().newest;
         let appended = self.shared.journal.get().map(|journal| journal.appended());
         appended.is_some_and(|at| at.lsn != newest.catalog_at.lsn)
     }
-}
-
-/// An error with its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

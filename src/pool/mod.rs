@@ -4,6 +4,7 @@
 mod catalog;
 mod check;
 mod checkpoint;
+mod copies;
 mod create;
 mod cut;
 mod error;
@@ -12,6 +13,8 @@ pub(crate) mod fuzzing;
 mod records;
 mod recovery;
 mod repair;
+mod reserve;
+mod seal;
 mod settings;
 mod snapshots;
 mod superblock;
@@ -53,6 +56,9 @@ pub struct Pool {
     /// One checkpoint at a time.
     checkpointing: Mutex<()>,
     checkpoints: AtomicU64,
+    /// The last checkpoint left something out that the next one may be able to publish.
+    is_unfinished: AtomicBool,
+    reserve: reserve::Reserve,
     worker: Mutex<Option<JoinHandle<()>>>,
     is_closed: AtomicBool,
     fresh_key: recovery::FreshKey,

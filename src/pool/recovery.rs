@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::catalog::{Catalog, Replay};
 use super::checkpoint::chain;
 use super::cut::Cut;
+use super::reserve::Reserve;
 use super::settings::PoolFile;
 use super::superblock::{Slots, Superblock, SuperblockFile};
 use super::{Pool, PoolError, PoolOptions, PoolResult, Published, create, lock_states};
@@ -126,6 +127,7 @@ impl Pool {
             unreachable!("the journal of a pool is opened once");
         }
         let incarnation = newest.incarnation.max(end.incarnation) + 1;
+        let reserve = Reserve::find(&*shared.disk, u64::from(ground.segment_bytes) / 2);
         let pool = Arc::new(Pool {
             path,
             id,
@@ -141,6 +143,8 @@ impl Pool {
             }),
             checkpointing: Mutex::new(()),
             checkpoints: AtomicU64::new(0),
+            is_unfinished: AtomicBool::new(false),
+            reserve,
             worker: Mutex::new(None),
             is_closed: AtomicBool::new(false),
             fresh_key: ground.fresh_key,

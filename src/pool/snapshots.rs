@@ -29,6 +29,9 @@ impl Pool {
         let (volumes, at) = {
             let mut catalog = self.catalog.lock();
             let targets = check_new_snapshots(&catalog, of_volumes)?;
+            for ((volume, _), name) in targets.iter().zip(&names) {
+                volume.check_sound().map_err(of(name))?;
+            }
             let (ids, counters) = catalog.next_snapshots(targets.len());
             let at = Moment {
                 cut: self.journal_end()?,
@@ -103,6 +106,7 @@ impl Pool {
         let (_, snapshot) = catalog.snapshot(volume, name)?;
         let settings = VolumeSettings {
             id: entry.volume.id(),
+            label: format!("{volume}@{name}"),
             block_size: entry.record.block_size,
             hash_key: entry.record.hash_key,
             read_only: true,
@@ -141,6 +145,7 @@ impl Pool {
             let mut catalog = self.catalog.lock();
             let (target, _) = catalog.snapshot(volume, snapshot)?;
             let live = catalog.volume(volume)?.volume.clone();
+            live.check_sound().map_err(of(volume))?;
             let kept = self.unused_name(&catalog, volume)?;
             let (ids, counters) = catalog.next_snapshots(1);
             let at = Moment {

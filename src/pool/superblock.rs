@@ -9,7 +9,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::{ByteReader, DecodeError, Lsn, PoolId, PutBytes, SegmentId};
-use crate::disk::{Disk, DiskFile, Step};
+use crate::disk::{Disk, DiskFile, Replacing, Step, replace_file};
 use crate::journal::JournalPosition;
 use crate::pool::{PoolError, PoolResult};
 use crate::tree::TreeRoot;
@@ -146,6 +146,8 @@ pub(crate) fn read_root(reader: &mut ByteReader<'_>) -> Result<Option<TreeRoot>,
 pub(crate) struct SuperblockFile {
     file: Arc<dyn DiskFile>,
     pool: PoolId,
+    /// A write or a sync of it failed: it is never written again, but replaced.
+    has_failed: bool,
 }
 
 /// What one slot holds, or what is wrong with it.
@@ -244,16 +246,55 @@ impl SuperblockFile {
                 });
             }
         };
-        Ok((SuperblockFile { file, pool }, slots))
+        let has_failed = false;
+        Ok((
+            SuperblockFile {
+                file,
+                pool,
+                has_failed,
+            },
+            slots,
+        ))
     }
 
-    /// Writes and syncs a state into the slot that its generation names.
-    pub(crate) fn publish(&self, superblock: &Superblock) -> PoolResult<()> {
-        let offset = SLOT_OFFSETS[(superblock.generation % 2) as usize];
-        self.file
-            .write_at(&[&superblock.encode(self.pool)], offset)?;
-        Ok(self.file.sync(Step::SuperblockPublished)?)
+    /// Writes and syncs a state into the slot that its generation names. `last` is the state that
+    /// was published last, in the other slot.
+    ///
+    /// After a failure nobody knows what the slot holds, and a later sync of the file would prove
+    /// nothing: so the next publication makes the file anew, with both states, and renames it into
+    /// place. A crash before the rename is durable leaves the old file, whose other slot holds.
+    pub(crate) fn publish(
+        &mut self,
+        disk: &dyn Disk,
+        last: &Superblock,
+        superblock: &Superblock,
+    ) -> PoolResult<()> {
+        if self.has_failed {
+            let mut bytes = vec![0; SLOT_OFFSETS[1] as usize + SLOT_BYTES];
+            for state in [last, superblock] {
+                let at = slot_offset(state) as usize;
+                bytes[at..at + SLOT_BYTES].copy_from_slice(&state.encode(self.pool));
+            }
+            let steps = Replacing {
+                written: Step::SuperblockReplaced,
+                named: Step::SuperblockNamed,
+            };
+            replace_file(disk, "", PATH, &bytes, steps)?;
+            self.file = disk.open(PATH)?;
+            self.has_failed = false;
+            return Ok(());
+        }
+        let slot = superblock.encode(self.pool);
+        let written = self.file.write_at(&[&slot], slot_offset(superblock));
+        let published = written.and_then(|()| self.file.sync(Step::SuperblockPublished));
+        self.has_failed = published.is_err();
+        Ok(published?)
     }
+}
+
+/// Byte offset of the slot that a state goes to.
+fn slot_offset(superblock: &Superblock) -> u64 {
+    SLOT_OFFSETS[(superblock.generation % 2) as usize]
 }
 
 #[cfg(test)]
@@ -327,10 +368,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let disk = FileDisk::new(folder.path());
         SuperblockFile::create(&disk, POOL, &superblock(0)).unwrap();
-        let (file, slots) = SuperblockFile::open(&disk, POOL, folder.path()).unwrap();
+        let (mut file, slots) = SuperblockFile::open(&disk, POOL, folder.path()).unwrap();
         assert_eq!(slots.newest.generation, 0);
-        file.publish(&superblock(1)).unwrap();
-        file.publish(&superblock(2)).unwrap();
+        file.publish(&disk, &superblock(0), &superblock(1)).unwrap();
+        file.publish(&disk, &superblock(1), &superblock(2)).unwrap();
         let newest = |disk: &FileDisk| SuperblockFile::open(disk, POOL, folder.path()).map(|f| f.1);
         assert_eq!(newest(&disk).unwrap().newest.generation, 2);
         assert_eq!(newest(&disk).unwrap().older.unwrap().generation, 1);

@@ -1,8 +1,11 @@
 //! The pool as a whole, on a folder: what it promises across reopening, death and damage.
 
 mod check;
+mod containment;
 mod crash;
+mod full_disk;
 mod interleavings;
+mod rig;
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;

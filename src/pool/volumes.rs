@@ -111,7 +111,7 @@ impl Pool {
         new: &VolumeName,
     ) -> PoolResult<VolumeInfo> {
         self.keep_chain_short(std::slice::from_ref(volume))?;
-        let (source, at) = {
+        let (source, is_durable, at) = {
             let mut catalog = self.catalog.lock();
             catalog.check_new_volume(new)?;
             let entry = catalog.volume(volume)?;
@@ -127,29 +127,39 @@ impl Pool {
                 ..entry.record.clone()
             };
             let (id, counters) = catalog.next_volume();
-            let action = match snapshot {
+            let (action, is_durable) = match snapshot {
                 Some(name) => {
-                    let (snapshot, _) = catalog.snapshot(volume, name)?;
-                    Action::Clone {
+                    let (snapshot, entry) = catalog.snapshot(volume, name)?;
+                    let action = Action::Clone {
                         volume: source.id(),
                         snapshot,
                         new: id,
-                    }
+                    };
+                    (action, entry.published)
                 }
-                None => Action::Fork {
-                    volume: source.id(),
-                    new: id,
-                },
+                None => {
+                    let action = Action::Fork {
+                        volume: source.id(),
+                        new: id,
+                    };
+                    (action, false)
+                }
             };
+            if !is_durable {
+                source.check_sound().map_err(of(volume))?;
+            }
             let changes = vec![counters, put_volume(id, &record)];
             let cut = Cut {
                 catalog: catalog_transaction(changes),
                 actions: vec![action],
             };
-            (source, self.cut(&mut catalog, &cut)?)
+            (source, is_durable, self.cut(&mut catalog, &cut)?)
         };
-        // A fork holds what the source acknowledged: that must be durable first.
-        source.sync().map_err(of(volume))?;
+        // A copy holds what the source acknowledged: that must be durable first. A published
+        // snapshot is, and can be copied also from a volume that accepts no more changes.
+        if !is_durable || source.poison_reason().is_none() {
+            source.sync().map_err(of(volume))?;
+        }
         self.sync_journal(at)?;
         // Files that were unlinked but open in the source have no holder in the clone.
         let clone = self.open_volume(new)?;
@@ -205,6 +215,7 @@ fn put_volume(id: VolumeId, record: &VolumeRecord) -> Change {
 
 fn info(id: VolumeId, entry: &VolumeEntry) -> VolumeInfo {
     let counts = entry.volume.counts();
+    entry.volume.notice_lost_records();
     VolumeInfo {
         id,
         name: entry.record.name.clone(),

@@ -98,6 +98,14 @@ impl NodeCache {
         drop(dropped);
     }
 
+    /// Forgets all nodes.
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            let cleared = std::mem::take(&mut *shard.lock());
+            drop(cleared);
+        }
+    }
+
     /// Bytes that the cached nodes count for.
     pub(super) fn bytes(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().bytes).sum()

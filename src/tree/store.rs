@@ -1,6 +1,7 @@
 //! Where nodes are kept.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cache::NodeCache;
 use super::error::{TreeError, TreeResult};
@@ -25,6 +26,8 @@ pub trait NodeStore: Send + Sync {
 pub struct BlockNodes {
     store: Arc<BlockStore>,
     cache: NodeCache,
+    /// The store's count of poisoned segments when the cache was looked through last.
+    poisonings_seen: AtomicU64,
 }
 
 impl BlockNodes {
@@ -33,6 +36,7 @@ impl BlockNodes {
         BlockNodes {
             store,
             cache: NodeCache::new(cache_bytes),
+            poisonings_seen: AtomicU64::new(0),
         }
     }
 
@@ -40,10 +44,21 @@ impl BlockNodes {
     pub fn cached_bytes(&self) -> usize {
         self.cache.bytes()
     }
+
+    /// Forgets all nodes after a segment was poisoned: a cached node may bear places of frames
+    /// that were lost with it, and an edit would carry them into trees whose own nodes of the same
+    /// ids point to sound copies.
+    fn forget_lost_places(&self) {
+        let poisonings = self.store.poisonings();
+        if self.poisonings_seen.swap(poisonings, Ordering::AcqRel) != poisonings {
+            self.cache.clear();
+        }
+    }
 }
 
 impl NodeStore for BlockNodes {
     fn read_node(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>> {
+        self.forget_lost_places();
         if let Some(cached) = self.cache.get(&node.id) {
             verify_height(node, expected_height, &cached)?;
             return Ok(cached);

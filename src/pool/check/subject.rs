@@ -256,6 +256,7 @@ fn families(
         }
         let settings = VolumeSettings {
             id: *id,
+            label: entry.record.name.to_string(),
             block_size: entry.record.block_size,
             hash_key: entry.record.hash_key,
             read_only: true,

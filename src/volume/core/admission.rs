@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex};
 #[cfg(test)]
 use crate::base::sync::{Sabotage, is_sabotaged};
@@ -14,6 +14,8 @@ const CHECKPOINT_PERCENT: u64 = 50;
 pub(crate) struct Admission {
     dirty: AtomicU64,
     dirty_max: u64,
+    /// The medium has no room but for what makes room.
+    is_full: AtomicBool,
     gate: Mutex<Gate>,
     /// Writers wait here for room.
     room: Condvar,
@@ -29,6 +31,17 @@ struct Gate {
     closed: bool,
 }
 
+/// What a change asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Need {
+    /// Room on the medium.
+    Room,
+    /// A record, and at most room that is kept for such: removals, truncation, attributes,
+    /// renames. They go on when the medium is full, because they are what ends that, or what an
+    /// fsync has the kernel do.
+    Little,
+}
+
 /// How a checkpoint ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Checkpointed {
@@ -37,6 +50,8 @@ pub(crate) enum Checkpointed {
     Done,
     /// The medium was full.
     NoSpace,
+    /// Well, but the journal stays full: volumes that cannot be sealed hold it.
+    Held,
     /// It failed otherwise.
     Failed,
 }
@@ -46,6 +61,8 @@ pub(crate) enum Checkpointed {
 pub(crate) enum Refusal {
     /// The medium is full, and so is the memory for what it cannot take.
     NoSpace,
+    /// The journal is full of records of volumes that cannot be sealed.
+    JournalHeld,
     /// Checkpoints fail, and the memory for what they cannot write is used up.
     CheckpointFails,
     /// The pool is closing.
@@ -69,6 +86,7 @@ impl Admission {
         Arc::new(Admission {
             dirty: AtomicU64::new(0),
             dirty_max,
+            is_full: AtomicBool::new(false),
             gate: Mutex::new(Gate::default()),
             room: Condvar::new(),
             work: Condvar::new(),
@@ -82,14 +100,40 @@ impl Admission {
 
     /// Whether [`Admission::enter`] would not wait at this moment.
     pub(crate) fn has_room(&self, (fill, capacity): (u64, u64)) -> bool {
-        // The journal is released by whole files, and its last part is for those who are in
-        // already and for the pool's own records.
-        self.dirty() < self.dirty_max && fill < capacity / 4 * 3
+        self.dirty() < self.dirty_max && Self::has_journal_room((fill, capacity))
+    }
+
+    /// Whether the journal takes records of those who are not in yet. It is released by whole
+    /// files, and its last part is for those who are in already and for the pool's own records.
+    pub(crate) fn has_journal_room((fill, capacity): (u64, u64)) -> bool {
+        fill < capacity / 4 * 3
+    }
+
+    /// From now on whoever needs room is refused, or no longer.
+    pub(crate) fn set_full(&self, is_full: bool) {
+        if self.is_full.swap(is_full, Ordering::Relaxed) != is_full {
+            // The checkpoint thread looks for room more often while there is none.
+            let _gate = self.gate.lock();
+            self.work.notify_one();
+        }
+    }
+
+    /// Whether whoever needs room is refused.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
     }
 
     /// Waits until there is room under the cap and in the journal (`journal` tells fill and
-    /// capacity). Never called with a lock held.
-    pub(crate) fn enter(&self, journal: impl Fn() -> (u64, u64)) -> Result<(), Refusal> {
+    /// capacity): at most for one checkpoint, whose failure ends the waiting. Never called with a
+    /// lock held.
+    pub(crate) fn enter(
+        &self,
+        need: Need,
+        journal: impl Fn() -> (u64, u64),
+    ) -> Result<(), Refusal> {
+        if need == Need::Room && self.is_full() {
+            return Err(Refusal::NoSpace);
+        }
         let (fill, capacity) = journal();
         let dirty = self.dirty();
         let near = |used: u64, max: u64| used >= max / 100 * CHECKPOINT_PERCENT;
@@ -97,24 +141,28 @@ impl Admission {
             return Ok(());
         }
         let mut gate = self.gate.lock();
-        if !gate.wanted {
-            gate.wanted = true;
-            self.work.notify_one();
-        }
         loop {
+            if gate.last == Checkpointed::Done && !gate.wanted {
+                // After a failure the thread tries again by itself, and not as often as it is
+                // asked to.
+                gate.wanted = true;
+                self.work.notify_one();
+            }
             if self.has_room(journal()) {
                 return Ok(());
             }
             if gate.closed {
                 return Err(Refusal::Closed);
             }
+            let has_little = need == Need::Little && self.dirty() < self.dirty_max / 4 * 5;
             match gate.last {
                 Checkpointed::Done => {}
+                // Whether the journal has room it says itself.
+                _ if has_little => return Ok(()),
+                Checkpointed::Held => return Err(Refusal::JournalHeld),
                 Checkpointed::NoSpace => return Err(Refusal::NoSpace),
                 Checkpointed::Failed => return Err(Refusal::CheckpointFails),
             }
-            gate.wanted = true;
-            self.work.notify_one();
             self.room.wait(&mut gate);
         }
     }
@@ -203,7 +251,7 @@ mod tests {
         charge.set(1000);
         let waiter = std::thread::spawn({
             let admission = admission.clone();
-            move || admission.enter(|| (0, 1000))
+            move || admission.enter(Need::Room, || (0, 1000))
         });
         assert_eq!(
             admission.wait_for_work(std::time::Duration::from_secs(60)),
@@ -220,14 +268,35 @@ mod tests {
     fn waiting_ends_with_an_error_where_no_room_will_come() {
         let admission = Admission::new(1000);
         admission.checkpointed(Checkpointed::NoSpace);
-        assert_eq!(admission.enter(|| (990, 1000)), Err(Refusal::NoSpace));
+        assert_eq!(
+            admission.enter(Need::Room, || (990, 1000)),
+            Err(Refusal::NoSpace)
+        );
         admission.checkpointed(Checkpointed::Failed);
         assert_eq!(
-            admission.enter(|| (990, 1000)),
+            admission.enter(Need::Room, || (990, 1000)),
             Err(Refusal::CheckpointFails)
         );
-        assert_eq!(admission.enter(|| (600, 1000)), Ok(()));
+        assert_eq!(admission.enter(Need::Room, || (600, 1000)), Ok(()));
+        assert_eq!(admission.enter(Need::Little, || (990, 1000)), Ok(()));
+        let mut charge = Charge::new(&admission);
+        charge.set(1250);
+        assert_eq!(
+            admission.enter(Need::Little, || (0, 1000)),
+            Err(Refusal::CheckpointFails)
+        );
+        drop(charge);
+        admission.set_full(true);
+        assert_eq!(
+            admission.enter(Need::Room, || (0, 1000)),
+            Err(Refusal::NoSpace)
+        );
+        assert_eq!(admission.enter(Need::Little, || (0, 1000)), Ok(()));
+        admission.set_full(false);
         admission.close();
-        assert_eq!(admission.enter(|| (990, 1000)), Err(Refusal::Closed));
+        assert_eq!(
+            admission.enter(Need::Room, || (990, 1000)),
+            Err(Refusal::Closed)
+        );
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod shared;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod unsynced;
 mod view;
 pub mod volume;
 

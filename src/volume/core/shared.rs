@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::admission::{Admission, Refusal};
+use super::admission::{Admission, Need, Refusal};
 use crate::base::Clock;
 use crate::block::BlockStore;
 use crate::disk::Disk;
@@ -35,12 +35,17 @@ impl Shared {
     }
 
     /// Waits for room in memory and in the journal.
-    pub(crate) fn enter(&self) -> FsResult<()> {
+    pub(crate) fn enter(&self, need: Need) -> FsResult<()> {
         let journal = self.journal()?;
         self.admission
-            .enter(|| journal.fill())
+            .enter(need, || journal.fill())
             .map_err(|refusal| match refusal {
                 Refusal::NoSpace => FsError::NoSpace,
+                Refusal::JournalHeld => FsError::Poisoned(
+                    "the journal is full of records of a volume that cannot be sealed; remove \
+                     that volume, or see to the disk and restart the daemon"
+                        .into(),
+                ),
                 Refusal::CheckpointFails => {
                     FsError::Poisoned("checkpoints of the pool fail; see its log".into())
                 }

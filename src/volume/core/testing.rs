@@ -6,12 +6,12 @@ use tempfile::TempDir;
 
 use super::admission::Admission;
 use super::layer::{Counts, Layer};
-use super::seal::seal_layer;
+use super::seal::Sealing;
 use super::shared::Shared;
 use super::volume::{Volume, VolumeSettings};
 use crate::base::{Lsn, PoolId, SegmentId, SystemClock, VolumeId};
 use crate::block::{BlockStore, StoreOptions};
-use crate::disk::{Disk, FileDisk};
+use crate::disk::{Disk, FileDisk, Step};
 use crate::journal::{Journal, JournalOptions};
 use crate::tree::BlockNodes;
 
@@ -54,6 +54,7 @@ impl Bench {
         let base = Layer::sealed(None, Counts::default());
         let settings = VolumeSettings {
             id: VolumeId(1),
+            label: "bench".to_owned(),
             block_size,
             hash_key: [3; 16],
             read_only: false,
@@ -74,7 +75,16 @@ impl Bench {
     /// Freezes and seals everything into the tree, and frees the journal.
     pub(crate) fn checkpoint(&self) {
         let layer = self.freeze();
-        seal_layer(&self.shared, &layer, self.volume.block_size()).expect("sealing");
+        let mut sealing = Sealing::new(&self.shared);
+        let sealed = sealing.seal(&layer, self.volume.block_size());
+        self.shared
+            .store
+            .sync_reach(
+                &sealed.expect("sealing").reach,
+                Step::SegmentBeforeSuperblock,
+            )
+            .expect("a medium that works");
+        sealing.show_durable();
         let journal = self.shared.journal().expect("a journal");
         journal.release(journal.appended().lsn);
     }
@@ -83,6 +93,7 @@ impl Bench {
     pub(crate) fn snapshot(&self, layer: Arc<Layer>) -> Arc<Volume> {
         let settings = VolumeSettings {
             id: VolumeId(1),
+            label: "bench".to_owned(),
             block_size: self.volume.block_size(),
             hash_key: self.volume.hash_key(),
             read_only: true,

@@ -5,21 +5,21 @@
 //! The locks are taken in this order, and never the other way round: the pool's catalog, volumes
 //! by ascending id, the journal.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::admission::Charge;
+use super::admission::{Charge, Need};
 use super::changes::Changes;
 use super::edit::{Edit, decode_lease};
 use super::layer::{Counts, Layer};
 use super::read_plan::ReadPlan;
 use super::shared::Shared;
+use super::unsynced::Unsynced;
 use super::view::View;
-use crate::base::sync::atomic::{AtomicBool, Ordering};
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, RwLock, RwLockWriteGuard};
-use crate::base::{Key, Lsn, Pointer, SegmentId, Timestamp, Value, VolumeId};
-use crate::block::FRAME_CONTENT_MAX;
+use crate::base::{Key, Lsn, Pointer, SegmentId, Timestamp, Value, VolumeId, chain};
+use crate::block::{FRAME_CONTENT_MAX, Reach};
 use crate::disk::Step;
 use crate::journal::{Journal, JournalError, RecordKind, Transaction};
 use crate::volume::{FsError, FsResult, keys};
@@ -59,6 +59,8 @@ pub enum BlockState {
 pub struct VolumeSettings {
     /// Its number.
     pub id: VolumeId,
+    /// What messages call it: `volume`, or `volume@snapshot`.
+    pub label: String,
     /// Bytes of a block.
     pub block_size: u32,
     /// Key for hashing names (SipHash-1-3).
@@ -90,8 +92,10 @@ pub struct Volume {
     settings: VolumeSettings,
     shared: Arc<Shared>,
     state: RwLock<State>,
-    /// Segments named by records that may not be durable yet, and the last such record.
-    named: Mutex<BTreeMap<SegmentId, Lsn>>,
+    /// Frames named by records that may not be durable yet.
+    unsynced: Mutex<Unsynced>,
+    /// The store's count of poisoned segments at which none of these frames was lost.
+    poisonings_seen: AtomicU64,
     poisoned: AtomicBool,
     poison: Mutex<Option<String>>,
 }
@@ -130,7 +134,8 @@ impl Volume {
             settings,
             shared,
             state: RwLock::new(state),
-            named: Mutex::default(),
+            unsynced: Mutex::default(),
+            poisonings_seen: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
             poison: Mutex::default(),
         })
@@ -139,6 +144,11 @@ impl Volume {
     /// Its number.
     pub fn id(&self) -> VolumeId {
         self.settings.id
+    }
+
+    /// What messages call it.
+    pub fn label(&self) -> &str {
+        &self.settings.label
     }
 
     /// Bytes of a block.
@@ -182,30 +192,67 @@ impl Volume {
         self.state.read().counts
     }
 
-    /// Why no change is accepted any more, if so.
+    /// Why no change is accepted any more, if so. Knows of failures of others that this volume
+    /// depends on.
     pub fn poison_reason(&self) -> Option<String> {
+        self.notice_lost_frames();
         self.poison.lock().clone()
     }
 
     /// From now on every change and sync fails: what was acknowledged may not be on the medium.
-    pub(crate) fn poison(&self, reason: &str) {
+    /// What can be read stays readable.
+    pub(crate) fn poison(&self, cause: &str) {
         let mut poison = self.poison.lock();
         if poison.is_none() {
-            log::error!(
-                "volume {} accepts no more changes: {reason}",
-                self.settings.id
+            let reason = format!(
+                "{cause}; see to the disk, then restart the daemon: the volume comes back as the \
+                 disk holds it"
             );
-            *poison = Some(reason.to_owned());
+            log::error!(
+                "volume '{}' accepts no more changes: {reason}",
+                self.settings.label
+            );
+            *poison = Some(reason);
         }
         self.poisoned.store(true, Ordering::Release);
     }
 
+    /// Poisons the volume if a segment failed, no matter for whom, that holds frames of its own
+    /// which were not durable.
+    fn notice_lost_frames(&self) {
+        let poisonings = self.shared.store.poisonings();
+        if poisonings == self.poisonings_seen.load(Ordering::Acquire) {
+            return;
+        }
+        let reach = self.unsynced.lock().reach();
+        match self.shared.store.lost(&reach) {
+            Some(error) => self.poison(&chain(&error)),
+            None => self.poisonings_seen.store(poisonings, Ordering::Release),
+        }
+    }
+
+    /// Poisons the volume if the journal failed before all of its records were durable.
+    pub(crate) fn notice_lost_records(&self) {
+        let Some(journal) = self.shared.journal.get() else {
+            return;
+        };
+        if journal.poisoned() && self.state.read().at > journal.durable() {
+            self.poison(&chain(&JournalError::Poisoned));
+        }
+    }
+
     fn check_poison(&self) -> FsResult<()> {
+        self.notice_lost_frames();
         if self.poisoned.load(Ordering::Acquire) {
             let reason = self.poison.lock().clone().unwrap_or_default();
             return Err(FsError::Poisoned(reason));
         }
         Ok(())
+    }
+
+    /// As every change: an error if the volume accepts none.
+    pub(crate) fn check_sound(&self) -> FsResult<()> {
+        self.check_poison()
     }
 
     /// Whether a change would not have to wait for a checkpoint at this moment.
@@ -233,11 +280,21 @@ impl Volume {
         request: &Request,
         change: impl FnOnce(&mut Edit<'_>) -> FsResult<R>,
     ) -> FsResult<R> {
+        self.update_with(Need::Room, request, change)
+    }
+
+    /// As [`Volume::update`] for changes that may have to go on when the medium is full.
+    pub(crate) fn update_with<R>(
+        &self,
+        need: Need,
+        request: &Request,
+        change: impl FnOnce(&mut Edit<'_>) -> FsResult<R>,
+    ) -> FsResult<R> {
         if self.settings.read_only {
             return Err(FsError::ReadOnly);
         }
         self.check_poison()?;
-        self.shared.enter()?;
+        self.shared.enter(need)?;
         let mut state = self.state.write();
         state.check_epoch(request)?;
         let mut lease = match state.lease {
@@ -276,10 +333,10 @@ impl Volume {
     pub(crate) fn applied(&self, state: &mut State, transaction: &Transaction, at: Lsn) {
         let mut places = transaction.places().peekable();
         if places.peek().is_some() {
-            let mut named = self.named.lock();
-            for place in places {
-                named.insert(place.segment, at);
-            }
+            let mut unsynced = self.unsynced.lock();
+            places.for_each(|place| unsynced.name(&place, at));
+            // One of these may have been lost since it was stored.
+            self.poisonings_seen.store(0, Ordering::Release);
         }
         state.active.apply(transaction, self.settings.block_size);
         state.charge.set(state.active.cost());
@@ -292,15 +349,20 @@ impl Volume {
     /// A copy stands on frames of its source that may not be durable yet: whoever syncs the copy
     /// syncs them too.
     pub(crate) fn inherit_unsynced(&self, source: &Volume, at: Lsn) {
-        let segments: Vec<SegmentId> = source.named.lock().keys().copied().collect();
-        let mut named = self.named.lock();
-        named.extend(segments.into_iter().map(|segment| (segment, at)));
+        let source = source.unsynced.lock();
+        self.unsynced.lock().inherit(&source, at);
+        self.poisonings_seen.store(0, Ordering::Release);
+    }
+
+    /// Frames that its records name and that may not be durable yet.
+    pub(crate) fn unsynced_frames(&self) -> Reach {
+        self.unsynced.lock().reach()
     }
 
     /// A full journal is a passing state; any other failure ends the volume's changes.
     fn journal_failed(&self, error: JournalError) -> FsError {
         if !matches!(error, JournalError::Full { .. }) {
-            self.poison(&format!("the journal failed: {error}"));
+            self.poison(&format!("the journal failed: {}", chain(&error)));
         }
         FsError::Journal(error)
     }
@@ -324,10 +386,21 @@ impl Volume {
             return Err(FsError::ReadOnly);
         }
         self.check_poison()?;
-        self.shared.enter()?;
+        self.shared.enter(Need::Room)?;
         let states = seal_pieces(&self.shared, pieces, BlockState::Hole)?;
         if self.shared.store.unsynced_bytes() > UNSYNCED_MAX {
-            self.shared.store.sync_all(Step::SegmentWithinCap)?;
+            self.shared.store.sync_healthy(Step::SegmentWithinCap);
+            // What was lost right now is refused while that can be told to whoever wrote it; for
+            // the failure of others they answer themselves.
+            let mut own = Reach::default();
+            for state in &states {
+                if let BlockState::Stored(pointer) = state {
+                    own.add(&pointer.place);
+                }
+            }
+            if let Some(error) = self.shared.store.lost(&own) {
+                return Err(FsError::Block(error));
+            }
         }
         Ok(states)
     }
@@ -348,14 +421,17 @@ impl Volume {
             return Ok(());
         }
         self.check_poison()?;
-        // The state is read before the segments' names: a record in between adds a name that is
-        // synced without need, never one that is missed.
+        // The state is read before the frames: a record in between adds one that is synced without
+        // need, never one that is missed.
         let at = self.state.read().at;
-        let named: Vec<SegmentId> = self.named.lock().keys().copied().collect();
+        let named = self.unsynced_frames();
         if !named.is_empty() {
-            let step = Step::SegmentBeforeReply;
-            self.shared.store.sync(&named, step).map_err(|error| {
-                self.poison(&format!("a segment could not be made durable: {error}"));
+            let synced = self
+                .shared
+                .store
+                .sync_reach(&named, Step::SegmentBeforeReply);
+            synced.map_err(|error| {
+                self.poison(&chain(&error));
                 FsError::Block(error)
             })?;
             self.append_watermark(&named)?;
@@ -365,21 +441,16 @@ impl Volume {
             .sync(at, Step::JournalBeforeReply)
             .map_err(|error| self.journal_failed(error))?;
         if !named.is_empty() {
-            self.named
-                .lock()
-                .retain(|segment, last| *last > at || !named.contains(segment));
+            self.unsynced.lock().synced(&named, at);
         }
         Ok(())
     }
 
     /// Tells recovery how far the segments are durable, so that damage below can be told from a
     /// torn end.
-    fn append_watermark(&self, segments: &[SegmentId]) -> FsResult<()> {
-        let marks = encode_marks(
-            segments
-                .iter()
-                .map(|segment| (*segment, self.shared.store.durable_bytes(*segment))),
-        );
+    fn append_watermark(&self, named: &Reach) -> FsResult<()> {
+        let durable = |segment| self.shared.store.durable_bytes(segment);
+        let marks = encode_marks(named.iter().map(|(segment, _)| (segment, durable(segment))));
         let journal: &Journal = self.shared.journal()?;
         match journal.append(RecordKind::Watermark, self.settings.id, &[&marks]) {
             // A hint that finds no room is left out.
@@ -411,6 +482,12 @@ impl Volume {
         state.base = base;
         state.epoch = state.epoch.wrapping_add(1);
         state.lease = None;
+    }
+
+    /// Puts a state under a volume that has none of its own yet: replay. Under the volume's lock.
+    pub(crate) fn start_from(&self, state: &mut State, base: Arc<Layer>) {
+        state.counts = base.counts();
+        state.base = base;
     }
 
     /// Visits everything in the volume in chunks, without holding the lock throughout.

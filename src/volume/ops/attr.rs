@@ -1,6 +1,7 @@
 //! Attributes: stat, chmod, chown, truncate, utimens.
 
 use crate::base::{Ino, Timestamp};
+use crate::volume::core::admission::Need;
 use crate::volume::records::{FileKind, Inode};
 use crate::volume::{Edit, FsError, FsResult, Request, Volume, keys};
 
@@ -37,7 +38,12 @@ impl Volume {
             return self.getattr(request, ino);
         }
         self.warm(&[keys::inode(ino)]);
-        self.update(request, |edit| {
+        let grows = match set.size {
+            None | Some(0) => false,
+            Some(size) => size > self.getattr(request, ino)?.size,
+        };
+        let need = if grows { Need::Room } else { Need::Little };
+        self.update_with(need, request, |edit| {
             let now = self.now();
             let mut inode = load(edit, ino)?;
             if set.is_new_owner() {

@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 
 use crate::base::{Ino, Timestamp, Value};
+use crate::volume::core::admission::Need;
 use crate::volume::records::Inode;
 use crate::volume::{Edit, FsError, FsResult, Request, Volume, keys};
 
@@ -59,7 +60,7 @@ impl Volume {
         if !ended(is_orphan)? {
             return Ok(());
         }
-        let reaped = self.update(&request, |edit| {
+        let reaped = self.update_with(Need::Little, &request, |edit| {
             let inode = load(edit, ino)?;
             if inode.nlink == 0 {
                 reap(edit, ino, &inode);
@@ -84,7 +85,7 @@ impl Volume {
             }
             let keys: Vec<_> = orphans.iter().map(|ino| keys::inode(*ino)).collect();
             self.warm(&keys);
-            self.update(&request, |edit| {
+            self.update_with(Need::Little, &request, |edit| {
                 let mut inodes = Vec::with_capacity(orphans.len());
                 for ino in &orphans {
                     inodes.push(match load(edit, *ino) {
@@ -132,7 +133,7 @@ impl Volume {
     ) -> FsResult<()> {
         check_old_name(name)?;
         self.warm_name(parent, name);
-        self.update(request, |edit| {
+        self.update_with(Need::Little, request, |edit| {
             let now = self.now();
             let dirents = self.dirents();
             let folder = load_folder(edit, parent)?;

@@ -1,6 +1,7 @@
 //! Rename in all its forms.
 
 use crate::base::{DecodeError, Ino, Timestamp, Value};
+use crate::volume::core::admission::Need;
 use crate::volume::records::{Dirent, FileKind, Inode};
 use crate::volume::{Edit, FsError, FsResult, Request, Volume};
 
@@ -45,7 +46,7 @@ impl Volume {
         check_old_name(to.1)?;
         self.warm_name(from.0, from.1);
         self.warm_name(to.0, to.1);
-        self.update(request, |edit| {
+        self.update_with(Need::Little, request, |edit| {
             let from = side(edit, from)?;
             let to = side(edit, to)?;
             let Ok(source) = self.named(edit, &from)? else {

@@ -6,6 +6,7 @@
 use std::ops::{ControlFlow, Range};
 
 use crate::base::Ino;
+use crate::volume::core::admission::Need;
 use crate::volume::records::Inode;
 use crate::volume::{BlockState, Edit, FsError, FsResult, Request, Volume, keys};
 
@@ -38,7 +39,11 @@ impl Volume {
             self.check_room(request, ino, offset..end)?;
         }
         self.warm(&[keys::inode(ino)]);
-        self.update(request, |edit| {
+        let need = match mode {
+            AllocateMode::PunchHole => Need::Little,
+            _ => Need::Room,
+        };
+        self.update_with(need, request, |edit| {
             let mut inode = load_file(edit, ino)?;
             match mode {
                 AllocateMode::Allocate => inode.size = inode.size.max(end),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::admission::{Admission, Charge, Checkpointed, Refusal, Wake};
+use super::super::admission::{Admission, Charge, Checkpointed, Need, Refusal, Wake};
 use crate::base::sync::{Mutex, Sabotage, explore, explore_sabotaged, thread};
 
 const CAP: u64 = 1000;
@@ -14,7 +14,7 @@ fn writers_take_turns() {
     let write = |_| {
         let admission = admission.clone();
         thread::spawn(move || {
-            admission.enter(|| (0, CAP)).unwrap();
+            admission.enter(Need::Room, || (0, CAP)).unwrap();
             Charge::new(&admission).set(CAP);
         })
     };
@@ -63,7 +63,7 @@ fn writers_the_checkpoint_thread_and_the_close_meet() {
             let (admission, dirty) = (admission.clone(), dirty.clone());
             thread::spawn(move || {
                 for _ in 0..3 {
-                    match admission.enter(|| (0, CAP)) {
+                    match admission.enter(Need::Room, || (0, CAP)) {
                         Ok(()) => {
                             let mut charge = Charge::new(&admission);
                             charge.set(CAP / 2);

@@ -1,0 +1,83 @@
+//! Room that is kept for the day on which the host's disk is full.
+//!
+//! Others may fill the disk at any moment, so that looking at its free space promises nothing. The
+//! reserve is a file of its own, which does nothing but to occupy room. When a checkpoint finds the
+//! disk full, the file is removed and the checkpoint tried again in the room that it leaves; until
+//! the file can be made anew the pool refuses whatever needs more room, and goes on with what does
+//! not: fsync, removals, truncation, reading.
+
+use crate::base::sync::atomic::{AtomicBool, Ordering};
+
+use crate::disk::{Disk, DiskResult};
+
+/// Path within the pool.
+const PATH: &str = "reserve";
+/// The reserve takes at most this share of the disk.
+const DISK_SHARE: u64 = 16;
+
+/// The file and whether it is there.
+pub(super) struct Reserve {
+    bytes: u64,
+    is_held: AtomicBool,
+}
+
+impl Reserve {
+    /// What there is of a reserve of `bytes`, or of less on a small disk.
+    pub(super) fn find(disk: &dyn Disk, bytes: u64) -> Reserve {
+        let total = disk.space().map_or(u64::MAX, |space| space.total);
+        let bytes = bytes.min(total / DISK_SHARE);
+        let found = disk.open(PATH).and_then(|file| file.len());
+        Reserve {
+            bytes,
+            is_held: AtomicBool::new(found.is_ok_and(|found| found >= bytes)),
+        }
+    }
+
+    /// Whether it is there.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Relaxed)
+    }
+
+    /// Makes it, where it is missing. False: the disk has no room for it.
+    ///
+    /// Nothing is synced: a crash may leave no file, or one that is too short, and then it is made
+    /// at the next opening.
+    pub(super) fn keep(&self, disk: &dyn Disk) -> bool {
+        if self.is_held() {
+            return true;
+        }
+        let made = remove(disk).and_then(|()| disk.create(PATH)?.allocate(self.bytes));
+        if let Err(error) = &made {
+            if let Err(error) = remove(disk) {
+                log::warn!(
+                    "an unfinished reserve stays behind: {error}: {}",
+                    error.source
+                );
+            }
+            if error.is_no_space() {
+                return false;
+            }
+            log::warn!("the pool has no reserve: {error}: {}", error.source);
+        }
+        self.is_held.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// Gives its room back. False: it was not there.
+    pub(super) fn release(&self, disk: &dyn Disk) -> bool {
+        if !self.is_held.swap(false, Ordering::Relaxed) {
+            return false;
+        }
+        if let Err(error) = remove(disk) {
+            log::warn!("the reserve cannot be released: {error}: {}", error.source);
+        }
+        true
+    }
+}
+
+fn remove(disk: &dyn Disk) -> DiskResult<()> {
+    match disk.remove(PATH) {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
