@@ -53,7 +53,10 @@ impl Adapter {
     ) -> Result<R, Errno> {
         let _busy = self.operations.readers.enter();
         guard::catch(operation, || {
-            run(&self.operations).map_err(|error| report(operation, NodeId(node.0), &error))
+            run(&self.operations).map_err(|error| {
+                let volume = self.operations.label();
+                report(operation, volume, NodeId(node.0), &error)
+            })
         })
         .flatten()
     }

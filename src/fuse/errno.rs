@@ -103,16 +103,22 @@ impl LastLine {
     }
 }
 
+/// Volume, inode (`find MOUNT -inum N` has its path), and down to block, segment and offset.
+fn line(operation: &str, volume: &str, node: NodeId, error: &FsError) -> String {
+    let (inode, chain) = (node.ino(), chain(error));
+    format!("volume '{volume}': {operation} of inode {inode}: {chain}")
+}
+
 /// Logs what went wrong and says which number to answer. A full disk is met by every write, so
 /// that only the 1st, 2nd, 4th, 8th, ... of these is logged.
-pub(crate) fn report(operation: &str, node: NodeId, error: &FsError) -> Errno {
+pub(crate) fn report(operation: &str, volume: &str, node: NodeId, error: &FsError) -> Errno {
     static NO_SPACE: AtomicU64 = AtomicU64::new(0);
     static LAST: LastLine = LastLine::new();
     let level = level(error);
     let repeated =
         error.is_no_space() && !(NO_SPACE.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two();
     if !repeated && log::log_enabled!(level) {
-        let line = format!("{operation} of inode {node:?}: {}", chain(error));
+        let line = line(operation, volume, node, error);
         if level != Level::Error || !LAST.repeats(&line) {
             log::log!(level, "{line}");
         }
@@ -139,6 +145,19 @@ mod tests {
         let run: Vec<bool> = (0..8).map(|_| logged("a block is damaged")).collect();
         assert_eq!(run, [true, true, false, true, false, false, false, true]);
         assert!(logged("another block is damaged"));
+    }
+
+    /// The line of a damaged block names the volume, the inode, the block and its place.
+    #[test]
+    fn damage_is_logged_with_its_place() {
+        let error = FsError::Block(corrupt());
+        let line = line("read", "pgdata", NodeId(17), &error);
+        let id = "00".repeat(32);
+        let place = "in segment 7 at byte 4096: bad checksum";
+        let expected = format!(
+            "volume 'pgdata': read of inode 17: the block store failed: block {id} {place}"
+        );
+        assert_eq!(line, expected);
     }
 
     fn decode_error() -> DecodeError {

@@ -24,7 +24,9 @@ impl<T: Transport> Read<T> {
     pub(super) fn serve(self, volume: &Volume) {
         match volume.read_file(&self.request, self.node.ino(), self.offset, self.len) {
             Ok(bytes) => self.reply.send(Ok(&bytes)),
-            Err(error) => self.reply.send(Err(report("read", self.node, &error))),
+            Err(error) => self
+                .reply
+                .send(Err(report("read", volume.label(), self.node, &error))),
         }
     }
 }
@@ -85,7 +87,12 @@ impl<T: Transport> Writing<T> {
             .volume
             .write_file(request, ino, offset, data, write.mode)
         {
-            return reply.send(Err(report("write", write.node, &error)));
+            return reply.send(Err(report(
+                "write",
+                self.volume.label(),
+                write.node,
+                &error,
+            )));
         }
         self.refresher.written(write.node);
         // A WRITE is at most 1 MiB.
@@ -146,7 +153,9 @@ impl<T: Transport> Operations<T> {
     ) {
         let request = match caller.request(&[node]) {
             Ok(request) => request,
-            Err(error) => return reply.send(Err(report("read", node, &error))),
+            Err(error) => {
+                return reply.send(Err(report("read", self.volume.label(), node, &error)));
+            }
         };
         let read = Read {
             request,
@@ -168,7 +177,14 @@ impl<T: Transport> Operations<T> {
     pub(crate) fn write(&self, caller: &Caller, write: Write, data: &[u8], reply: T::Written) {
         let request = match caller.request(&[write.node]) {
             Ok(request) => request,
-            Err(error) => return reply.send(Err(report("write", write.node, &error))),
+            Err(error) => {
+                return reply.send(Err(report(
+                    "write",
+                    self.volume.label(),
+                    write.node,
+                    &error,
+                )));
+            }
         };
         if self.readers.none_idle() && !self.volume.has_room() {
             let data = data.into();
@@ -191,7 +207,7 @@ impl<T: Transport> Operations<T> {
             .and_then(|request| self.refuse_stale(&request))
         {
             Ok(()) => self.syncs.submit(Parked::Done(reply)),
-            Err(error) => reply.send(Err(report("fsync", node, &error))),
+            Err(error) => reply.send(Err(report("fsync", self.volume.label(), node, &error))),
         }
     }
 

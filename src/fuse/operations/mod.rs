@@ -79,6 +79,11 @@ pub(crate) struct Operations<T: Transport> {
 }
 
 impl<T: Transport> Operations<T> {
+    /// What messages call the volume.
+    pub(crate) fn label(&self) -> &str {
+        self.volume.label()
+    }
+
     /// `readers` is how many threads of the transport will call.
     pub(crate) fn start(
         volume: Arc<Volume>,
@@ -92,7 +97,7 @@ impl<T: Transport> Operations<T> {
             move || {
                 volume
                     .sync()
-                    .map_err(|error| report("sync", NodeId::ROOT, &error))
+                    .map_err(|error| report("sync", volume.label(), NodeId::ROOT, &error))
             }
         })?);
         let writing = Arc::new(Writing {

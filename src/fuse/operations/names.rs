@@ -17,7 +17,7 @@ pub(super) fn reap(volume: &Volume, lookups: &Lookups, node: NodeId) {
         // After a rollback there is nothing to reap in the state that was left.
         Ok(()) | Err(FsError::Stale) => {}
         Err(error) => {
-            report("forget", node, &error);
+            report("forget", volume.label(), node, &error);
         }
     }
 }
