@@ -33,6 +33,8 @@ pub use error::{JournalError, JournalResult};
 pub use open::Journal;
 pub use transaction::{Change, EncodedTransaction, Transaction};
 
+use std::collections::BTreeMap;
+
 use crate::base::{Lsn, VolumeId};
 
 /// Sizes of the log. `file_bytes` is fixed when the pool is created.
@@ -155,4 +157,9 @@ pub struct ScanEnd {
     /// and what is wrong. Damage to the last records of the log, behind which none was appended
     /// after their sync, leaves no proof.
     pub damage: Option<(Lsn, String)>,
+    /// Where there is damage: whose records were found behind `position` and how many of each
+    /// volume, as far as their headers are intact; the damaged one may not be among them.
+    pub behind: BTreeMap<VolumeId, u64>,
+    /// End of the last of these, or `position`: no remains of the log lie at or behind it.
+    pub behind_end: Lsn,
 }

@@ -1,5 +1,8 @@
 //! Reading the log from the medium after a restart.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use super::header::{
     HEADER_BYTES, RECORD_MAX, RecordHeader, SECTOR_BYTES, body_check, chain_behind, headers_in,
     pool_seed,
@@ -46,6 +49,8 @@ impl Journal {
             records: 0,
             torn: None,
             damage: None,
+            behind: BTreeMap::new(),
+            behind_end: from.lsn,
         };
         while let Some(found) = reader.next(end.position, end.incarnation)? {
             let header = found.header;
@@ -77,6 +82,10 @@ impl Journal {
         reader.look_ahead(&mut end)?;
         reader.check_start(from, &mut end);
         reader.check_next_file(&mut end);
+        end.behind_end = end.position.lsn;
+        if end.damage.is_some() {
+            reader.survey(&mut end)?;
+        }
         Ok(end)
     }
 }
@@ -261,6 +270,45 @@ impl Reader {
         end.damage.get_or_insert((lsn, problem));
     }
 
+    /// Counts everything behind the end of a damaged log.
+    fn survey(&mut self, end: &mut ScanEnd) -> JournalResult<()> {
+        for slot in 0..self.slots.len() {
+            let stop = self.file_bytes;
+            self.headers(slot, 0..stop, &mut |header| {
+                if header.start < end.position.lsn.0 || header.incarnation < end.incarnation {
+                    return;
+                }
+                *end.behind.entry(VolumeId(header.volume)).or_default() += 1;
+                end.behind_end = end.behind_end.max(Lsn(header.end()));
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Visits the headers in a range of a slot.
+    fn headers(
+        &mut self,
+        slot: usize,
+        range: Range<u64>,
+        visit: &mut dyn FnMut(&RecordHeader),
+    ) -> JournalResult<()> {
+        let Range { start: mut at, end } = range;
+        while at + HEADER_BYTES as u64 <= end {
+            let len = WINDOW_BYTES.min(end - at);
+            let (file_bytes, pool_seed) = (self.file_bytes, self.pool_seed);
+            let bytes = self.load(slot, at, len)?;
+            for (header, _) in headers_in(bytes, at, file_bytes, pool_seed) {
+                visit(&header);
+            }
+            // The next piece starts with the last header that did not fit into this one.
+            at += match at + len == end {
+                true => len,
+                false => len - HEADER_BYTES as u64,
+            };
+        }
+        Ok(())
+    }
+
     /// Looks behind the end of the log for remains of records, and among them for proof that the
     /// log once was durable beyond its present end.
     ///
@@ -274,25 +322,12 @@ impl Reader {
                 Some(current) if offset > 0 => current == slot,
                 _ => self.slots[slot].claim(self.file_bytes) == Some(file),
             };
-            let (mut at, stop) = if holds_end {
+            let (at, stop) = if holds_end {
                 (offset, self.file_bytes)
             } else {
                 (0, LOOK_AHEAD_BYTES.min(self.file_bytes))
             };
-            while at + HEADER_BYTES as u64 <= stop {
-                let len = WINDOW_BYTES.min(stop - at);
-                let (file_bytes, pool_seed) = (self.file_bytes, self.pool_seed);
-                let bytes = self.load(slot, at, len)?;
-                for (header, _) in headers_in(bytes, at, file_bytes, pool_seed) {
-                    note_remains(end, &header);
-                }
-                // The next piece starts with the last header that did not fit into this one.
-                at += if at + len == stop {
-                    len
-                } else {
-                    len - HEADER_BYTES as u64
-                };
-            }
+            self.headers(slot, at..stop, &mut |header| note_remains(end, header))?;
         }
         Ok(())
     }

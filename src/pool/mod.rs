@@ -28,7 +28,9 @@ use std::sync::Arc;
 
 pub use check::{CheckOptions, CheckReport, InodeRule, Repair, StateName, Violation};
 pub use error::{PoolError, PoolResult};
-pub use types::{NewVolume, PoolOptions, PoolStatus, Rollback, SnapshotInfo, VolumeInfo};
+pub use types::{
+    JournalCut, NewVolume, PoolOptions, PoolStatus, Rollback, SnapshotInfo, VolumeInfo,
+};
 
 use self::catalog::Catalog;
 use self::superblock::{FORMAT_VERSION, Superblock, SuperblockFile};
@@ -59,6 +61,7 @@ pub struct Pool {
     /// The last checkpoint left something out that the next one may be able to publish.
     is_unfinished: AtomicBool,
     reserve: reserve::Reserve,
+    journal_cut: Option<JournalCut>,
     worker: Mutex<Option<JoinHandle<()>>>,
     is_closed: AtomicBool,
     fresh_key: recovery::FreshKey,
@@ -98,6 +101,12 @@ impl Pool {
             free_bytes: self.shared.disk.space().map_or(0, |space| space.free),
             dedup_hits: store.dedup_hits,
             checkpoints: self.checkpoints.load(Ordering::Relaxed),
+            is_full: self.shared.admission.is_full(),
+            poisoned: self
+                .volumes()
+                .into_iter()
+                .filter_map(|info| Some((info.name, info.poisoned?)))
+                .collect(),
         }
     }
 
@@ -111,6 +120,11 @@ impl Pool {
         self.shared.store.close()?;
         *self.lock.lock() = None;
         published
+    }
+
+    /// What was given up when it was opened, if its journal was damaged.
+    pub fn journal_cut(&self) -> Option<&JournalCut> {
+        self.journal_cut.as_ref()
     }
 
     /// The log, which is there from the end of recovery on.

@@ -22,11 +22,12 @@ use super::cut::Cut;
 use super::reserve::Reserve;
 use super::settings::PoolFile;
 use super::superblock::{Slots, Superblock, SuperblockFile};
-use super::{Pool, PoolError, PoolOptions, PoolResult, Published, create, lock_states};
+use super::{JournalCut, Pool, PoolError, PoolOptions, PoolResult, Published, create, lock_states};
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64};
 use crate::base::{
-    ByteReader, Clock, DecodeError, Ino, Place, Pointer, PoolId, SegmentId, SystemClock, VolumeId,
+    ByteReader, Clock, DecodeError, Ino, Lsn, Place, Pointer, PoolId, SegmentId, SystemClock,
+    VolumeId,
 };
 use crate::block::{BlockStore, StoreOptions};
 use crate::disk::{Disk, FileDisk, LockFailure, PoolLock};
@@ -117,10 +118,20 @@ impl Pool {
         let shared = open_parts(&ground, id, options, &newest)?;
         shared.store.settle(newest.settled_below)?;
         let mut catalog = Catalog::load(&shared, newest.catalog, newest.catalog_at)?;
-        let end = replay(&shared, id, &ground, &newest, &mut catalog)?;
-        if let Some((lsn, problem)) = &end.damage {
-            let problem = format!("pool '{}': at {lsn}: {problem}", path.display());
-            return Err(PoolError::JournalDamaged { problem });
+        let mut end = replay(&shared, id, &ground, &newest, &mut catalog)?;
+        let journal_cut = journal_cut(&catalog, &end, newest.catalog_at.lsn);
+        if let Some(cut) = &journal_cut {
+            if !options.cut_damaged_journal {
+                let problem = format!("pool '{}': {}", path.display(), describe(cut));
+                return Err(PoolError::JournalDamaged { problem });
+            }
+            log::error!("the journal is cut off: {}", describe(cut));
+            // Behind all remains, so that none of them is ever taken for a part of the log that
+            // goes on here, nor for proof of damage; and behind all that is in trees, so that no
+            // new record is taken for one of these.
+            let behind = end.behind_end.0.max(newest.catalog_at.lsn.0);
+            let file_bytes = u64::from(ground.journal.file_bytes);
+            end.position.lsn = Lsn(behind.next_multiple_of(file_bytes));
         }
         let journal = open_journal(&shared, id, &ground, &slots, &end)?;
         if shared.journal.set(journal).is_err() {
@@ -145,6 +156,7 @@ impl Pool {
             checkpoints: AtomicU64::new(0),
             is_unfinished: AtomicBool::new(false),
             reserve,
+            journal_cut,
             worker: Mutex::new(None),
             is_closed: AtomicBool::new(false),
             fresh_key: ground.fresh_key,
@@ -152,6 +164,10 @@ impl Pool {
             lock: Mutex::new(ground.lock),
         });
         pool.checkpoint()?;
+        if pool.journal_cut.is_some() {
+            // The older slot still needs the damaged part.
+            pool.checkpoint()?;
+        }
         pool.finish_volumes()?;
         Ok(pool)
     }
@@ -312,6 +328,38 @@ pub(super) fn replay(
         end.records
     );
     Ok(end)
+}
+
+/// What a damaged journal has behind its damage, by the names that volumes have before it.
+/// `published` was on the medium before a superblock named it.
+fn journal_cut(catalog: &Catalog, end: &ScanEnd, published: Lsn) -> Option<JournalCut> {
+    let short = || {
+        let problem = format!("no valid record follows here, but {published} was published");
+        (end.position.lsn < published).then_some((end.position.lsn, problem))
+    };
+    let (at, problem) = end.damage.clone().or_else(short)?;
+    let name = |id: &VolumeId| match catalog.volumes.get(id) {
+        _ if *id == VolumeId::CATALOG => None,
+        Some(entry) => Some(entry.record.name.to_string()),
+        None => Some(format!("volume {id}")),
+    };
+    let lost = end.behind.iter().map(|(id, count)| (name(id), *count));
+    Some(JournalCut {
+        at,
+        problem,
+        lost: lost.collect(),
+    })
+}
+
+fn describe(cut: &JournalCut) -> String {
+    let of = |(name, count): &(Option<String>, u64)| match name {
+        Some(name) => format!("'{name}' ({count})"),
+        None => format!("the catalog ({count})"),
+    };
+    let lost: Vec<String> = cut.lost.iter().map(of).collect();
+    let (at, problem) = (cut.at, &cut.problem);
+    let lost = lost.join(", ");
+    format!("at {at}: {problem}; records in or behind the damage, at least: {lost}")
 }
 
 /// Takes the marks of a watermark record.

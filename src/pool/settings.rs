@@ -160,6 +160,7 @@ impl PoolFile {
             node_cache_bytes: settings
                 .node_cache_bytes
                 .map_or(options.node_cache_bytes, |bytes| bytes as usize),
+            cut_damaged_journal: options.cut_damaged_journal,
         }
     }
 }

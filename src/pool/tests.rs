@@ -5,6 +5,7 @@ mod containment;
 mod crash;
 mod full_disk;
 mod interleavings;
+mod journal_damage;
 mod rig;
 
 use std::collections::BTreeMap;

@@ -16,6 +16,22 @@ pub struct PoolOptions {
     pub block_cache_bytes: usize,
     /// Cap of the cache of decoded tree nodes. Default 64 MiB.
     pub node_cache_bytes: usize,
+    /// A damaged journal is cut off at the damage instead of being refused; what lies behind is
+    /// lost. Never from `pool.toml`. Default: no.
+    pub cut_damaged_journal: bool,
+}
+
+/// What was given up to open a pool whose journal is damaged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JournalCut {
+    /// The last position before the damage: everything after it is lost.
+    pub at: Lsn,
+    /// What is wrong there.
+    pub problem: String,
+    /// Whose records were found behind the damage, as far as they can be told, and how many; the
+    /// catalog (volumes and snapshots made, removed, rolled back) is `None`. The damaged record
+    /// itself may be missing.
+    pub lost: Vec<(Option<String>, u64)>,
 }
 
 impl Default for PoolOptions {
@@ -25,6 +41,7 @@ impl Default for PoolOptions {
             checkpoint_age_secs: 30,
             block_cache_bytes: 64 << 20,
             node_cache_bytes: 64 << 20,
+            cut_damaged_journal: false,
         }
     }
 }
@@ -115,6 +132,10 @@ pub struct PoolStatus {
     pub dedup_hits: u64,
     /// Checkpoints since the opening.
     pub checkpoints: u64,
+    /// Whether the host's disk was found full, so that whatever needs room is refused.
+    pub is_full: bool,
+    /// Volumes that take no more changes, and why.
+    pub poisoned: BTreeMap<VolumeName, String>,
 }
 
 /// What a rollback did.
