@@ -132,6 +132,10 @@ fn status_text(status: &StatusReport) -> String {
         human_bytes(status.journal_capacity),
     );
     let ends = if status.stays { "no" } else { "yes" };
+    let full = match status.disk_full {
+        true => ", full: writes are refused until there is room",
+        false => "",
+    };
     let facts = [
         ("pid", status.pid.to_string()),
         ("version", status.version.clone()),
@@ -149,7 +153,7 @@ fn status_text(status: &StatusReport) -> String {
                 status.segments
             ),
         ),
-        ("free", human_bytes(status.free_bytes)),
+        ("free", human_bytes(status.free_bytes) + full),
         ("blocks shared", status.dedup_hits.to_string()),
         ("checkpoints", status.checkpoints.to_string()),
         ("mounts", status.mounts.len().to_string()),
@@ -172,6 +176,9 @@ fn status_text(status: &StatusReport) -> String {
             format!("on {}", places.join(", "))
         };
         let _ = writeln!(text, "  {} {places}{how}", mount.source);
+    }
+    for (volume, reason) in &status.poisoned {
+        let _ = writeln!(text, "{:<23}{volume}: {reason}", "poisoned:");
     }
     text
 }
@@ -334,6 +341,8 @@ mod tests {
             free_bytes: 1 << 40,
             dedup_hits: 9,
             checkpoints: 3,
+            disk_full: true,
+            poisoned: [("db".to_owned(), "a sync failed".to_owned())].into(),
         };
         assert_eq!(
             status_text(&status),
@@ -346,13 +355,14 @@ mod tests {
              dirty:                 4.0 KiB\n\
              journal:               1.0 MiB of 64.0 MiB\n\
              segments:              3.0 GiB in 5\n\
-             free:                  1.0 TiB\n\
+             free:                  1.0 TiB, full: writes are refused until there is room\n\
              blocks shared:         9\n\
              checkpoints:           3\n\
              mounts:                3\n  \
                db on /mnt/db, /srv/db\n  \
                db@v1 on /mnt/old (read-only)\n  \
-               gone detached, but in use\n"
+               gone detached, but in use\n\
+             poisoned:              db: a sync failed\n"
         );
         assert_eq!(serde_json::to_value(&status).unwrap()["pid"], 42);
     }

@@ -481,6 +481,10 @@ pub struct StatusReport {
     pub dedup_hits: u64,
     /// Checkpoints since the start.
     pub checkpoints: u64,
+    /// Whether the filesystem that holds the pool was found full: writes are refused.
+    pub disk_full: bool,
+    /// Volumes that take no more changes, and why.
+    pub poisoned: BTreeMap<String, String>,
 }
 
 /// Stay when the last mount goes.

@@ -27,6 +27,12 @@ impl Service {
             free_bytes: pool.free_bytes,
             dedup_hits: pool.dedup_hits,
             checkpoints: pool.checkpoints,
+            disk_full: pool.is_full,
+            poisoned: pool
+                .poisoned
+                .into_iter()
+                .map(|(volume, reason)| (volume.to_string(), reason))
+                .collect(),
         }
     }
 
