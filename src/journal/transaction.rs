@@ -238,8 +238,8 @@ fn decode_change(reader: &mut ByteReader<'_>, owner: u64) -> Result<Change, Deco
             let len = usize::try_from(varint(reader)?)
                 .map_err(|_| reader.error("data length above its limit"))?;
             // Blocks of a byte would be the most: the last one's key exists for any block size.
-            let blocks = u64::from(offset) + len as u64;
-            if key.sub() > u64::MAX - blocks {
+            let blocks = u64::from(offset).checked_add(len as u64);
+            if blocks.is_none_or(|blocks| key.sub() > u64::MAX - blocks) {
                 return Err(reader.error("data behind the last block"));
             }
             Change::Data {
