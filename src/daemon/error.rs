@@ -113,12 +113,7 @@ impl From<PoolError> for ServiceError {
         if error.is_no_space() {
             made = made.hint("free space on the filesystem that holds the pool");
         }
-        // A pool that does not even open cannot be checked either.
-        let opens = !matches!(
-            error,
-            PoolError::Superblock { .. } | PoolError::JournalDamaged { .. }
-        );
-        if kind == Kind::Corrupt && opens {
+        if kind == Kind::Corrupt {
             made = made.hint("`volfs check` lists everything that is damaged");
         }
         made

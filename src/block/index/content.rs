@@ -38,6 +38,19 @@ pub(super) enum IndexError {
     Reported,
 }
 
+impl IndexError {
+    /// Whether the database is held by somebody: by one of this process that was just closed, as
+    /// sled's threads let go of it a moment later.
+    pub(super) fn is_held(&self) -> bool {
+        match self {
+            IndexError::Sled(sled::Error::Io(error)) => {
+                error.to_string().contains("could not acquire lock")
+            }
+            _ => false,
+        }
+    }
+}
+
 /// How much of a segment the index has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Coverage {
