@@ -7,6 +7,7 @@ use std::os::unix::io::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::retry::repeat;
 use super::{Disk, DiskError, DiskFile, DiskResult, DiskSpace, Step};
 
 /// A folder of the host's filesystem. Files are made 0600, folders 0700.
@@ -97,25 +98,6 @@ impl Disk for FileDisk {
     }
 }
 
-/// Times that a call is repeated that says "not now".
-const STALLS_MAX: u32 = 1000;
-
-/// Repeats a read or a write that was interrupted, or that says "not now" a bounded number of
-/// times: neither says anything about the medium. Never for syncs.
-fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let mut stalls = 0;
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && stalls < STALLS_MAX => {
-                stalls += 1;
-                std::thread::yield_now();
-            }
-            result => return result,
-        }
-    }
-}
-
 struct HostFile {
     file: File,
     path: String,
@@ -146,8 +128,8 @@ impl DiskFile for HostFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<usize> {
         let mut filled = 0;
         while filled < buf.len() {
-            let at = offset + filled as u64;
-            match retry(|| self.file.read_at(&mut buf[filled..], at)) {
+            let (rest, at) = (&mut buf[filled..], offset + filled as u64);
+            match repeat(|| self.file.read_at(rest, at)) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(source) => {
@@ -167,7 +149,7 @@ impl DiskFile for HostFile {
         let mut written = 0;
         while !rest.is_empty() {
             let at = offset + written as u64;
-            match retry(|| Ok(rustix::io::pwritev(&self.file, rest, at)?)) {
+            match repeat(|| Ok(rustix::io::pwritev(&self.file, rest, at)?)) {
                 Ok(0) => return Err(self.fail("write to")(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     written += count;
@@ -191,9 +173,7 @@ impl DiskFile for HostFile {
     }
 
     fn set_len(&self, len: u64) -> DiskResult<()> {
-        self.file
-            .set_len(len)
-            .map_err(self.fail(format!("set the length to {len} of")))
+        repeat(|| self.file.set_len(len)).map_err(self.fail(format!("set the length to {len} of")))
     }
 
     fn allocate(&self, len: u64) -> DiskResult<()> {
@@ -204,13 +184,14 @@ impl DiskFile for HostFile {
             0 => Ok(()),
             errno => Err(io::Error::from_raw_os_error(errno)),
         };
-        retry(allocate).map_err(self.fail(format!("allocate {len} bytes of")))
+        repeat(allocate).map_err(self.fail(format!("allocate {len} bytes of")))
     }
 
     /// An interrupted fdatasync is an error like any other: the kernel may have reported a lost
     /// page with it, and would then say nothing of that to a second call.
     fn sync(&self, _step: Step) -> DiskResult<()> {
-        rustix::fs::fdatasync(&self.file).map_err(|errno| self.fail("sync")(errno.into()))
+        // An interrupted wait has reported nothing: what failed is still to be reported.
+        repeat(|| self.file.sync_data()).map_err(self.fail("sync"))
     }
 
     fn start_writeback(&self, offset: u64, len: u64) {
@@ -237,27 +218,6 @@ impl DiskFile for HostFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// An interrupted call is repeated, one that says "not now" a bounded number of times, and any
-    /// other error is the caller's at once.
-    #[test]
-    fn passing_errors_are_repeated_and_others_are_not() {
-        let calls = |kinds: &mut dyn Iterator<Item = io::ErrorKind>| {
-            let mut count = 0;
-            let result = retry(|| {
-                count += 1;
-                kinds.next().map_or(Ok(7), |kind| Err(kind.into()))
-            });
-            (count, result.map_err(|error: io::Error| error.kind()))
-        };
-        use io::ErrorKind::{Interrupted, StorageFull, WouldBlock};
-        let passing = [Interrupted, WouldBlock, Interrupted];
-        assert_eq!(calls(&mut passing.into_iter()), (4, Ok(7)));
-        let full = [Interrupted, StorageFull, Interrupted];
-        assert_eq!(calls(&mut full.into_iter()), (2, Err(StorageFull)));
-        let stalled = calls(&mut std::iter::repeat(WouldBlock));
-        assert_eq!(stalled, (1001, Err(WouldBlock)));
-    }
 
     /// An allocated file has its length and its room, and is zeros.
     #[test]

@@ -10,6 +10,7 @@ mod image_disk;
 mod lock;
 mod read_only;
 mod replace;
+mod retry;
 #[cfg(test)]
 mod sim_disk;
 #[cfg(test)]
@@ -26,7 +27,7 @@ pub use lock::{LockFailure, PoolLock};
 pub use read_only::ReadOnlyDisk;
 pub use replace::{Replacing, replace_file};
 #[cfg(test)]
-pub(crate) use sim_disk::{Fault, SimDisk};
+pub(crate) use sim_disk::{Fault, Rates, SimDisk};
 #[cfg(test)]
 pub(crate) use slow_disk::SlowDisk;
 pub use step::Step;

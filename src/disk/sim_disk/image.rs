@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::SplitMix64;
 
 /// Bytes that the medium writes whole.
-const SECTOR: usize = 512;
+pub(super) const SECTOR: usize = 512;
 
 #[derive(Clone, Default)]
 pub(super) struct Image {
@@ -47,6 +47,31 @@ impl Image {
         }
         self.live[offset..end].copy_from_slice(&bytes);
         self.unsynced.push(FileEffect::Write { offset, bytes });
+    }
+
+    /// As [`Image::write`], but on its way to the medium it goes to `astray`; what was there in its
+    /// place stays.
+    pub(super) fn write_astray(&mut self, offset: usize, bytes: Vec<u8>, astray: Option<usize>) {
+        self.write(offset, bytes);
+        if let Some(FileEffect::Write { bytes, .. }) = self.unsynced.pop()
+            && let Some(offset) = astray
+        {
+            self.unsynced.push(FileEffect::Write { offset, bytes });
+        }
+    }
+
+    /// What another file's write leaves here, unseen until the cache is dropped.
+    pub(super) fn receive(&mut self, offset: usize, bytes: Vec<u8>) {
+        self.unsynced.push(FileEffect::Write { offset, bytes });
+    }
+
+    pub(super) fn flip(&mut self, offset: usize, mask: u8) -> bool {
+        for image in [&mut self.live, &mut self.durable] {
+            if let Some(byte) = image.get_mut(offset) {
+                *byte ^= mask;
+            }
+        }
+        offset < self.live.len()
     }
 
     pub(super) fn set_len(&mut self, len: usize) {

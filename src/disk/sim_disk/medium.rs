@@ -3,9 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
-use super::faults::{Kind, broken, error};
+use super::faults::{Kind, Trouble, broken, error, full};
+use super::image::SECTOR;
 use super::names::{EntryEffect, parent};
-use super::{Image, SimDisk, State};
+use super::{Image, SimDisk, State, UNLIMITED, in_thousand};
+use crate::base::SplitMix64;
+use crate::disk::retry::repeat;
 use crate::disk::{Disk, DiskFile, DiskResult, DiskSpace, Step};
 
 impl State {
@@ -14,7 +17,35 @@ impl State {
         self.unsynced.push(effect);
     }
 
-    fn image(&mut self, file: u64) -> &mut Image {
+    /// A write that goes astray: to another sector of a file that the number chooses.
+    fn misdirect(&mut self, file: u64, offset: usize, bytes: Vec<u8>, chosen: u64) {
+        let mut random = SplitMix64::new(chosen);
+        let files: Vec<u64> = self.live.files.values().copied().collect();
+        let to = match random.chance(60) {
+            true => file,
+            false => random.pick(&files).copied().unwrap_or(file),
+        };
+        // Within what the other file has: a write elsewhere makes nothing longer.
+        let room = self.image(to).durable.len().saturating_sub(bytes.len()) / SECTOR;
+        let astray = (random.below(room as u64 + 1) as usize) * SECTOR + offset % SECTOR;
+        let astray = match astray == offset && to == file {
+            true if astray >= SECTOR => astray - SECTOR,
+            true => astray + SECTOR,
+            false => astray,
+        };
+        let fits = astray + bytes.len() <= self.image(to).durable.len();
+        if to == file {
+            let astray = fits.then_some(astray);
+            self.image(file).write_astray(offset, bytes, astray);
+            return;
+        }
+        if fits {
+            self.image(to).receive(astray, bytes.clone());
+        }
+        self.image(file).write_astray(offset, bytes, None);
+    }
+
+    pub(super) fn image(&mut self, file: u64) -> &mut Image {
         self.files.entry(file).or_default()
     }
 }
@@ -39,6 +70,9 @@ impl Disk for SimDisk {
         }
         if state.live.files.contains_key(path) {
             return Err(error("create", path, io::ErrorKind::AlreadyExists));
+        }
+        if state.room(0) == 0 {
+            return Err(full("create", path));
         }
         let file = state.next_file;
         state.next_file += 1;
@@ -118,9 +152,10 @@ impl Disk for SimDisk {
     }
 
     fn space(&self) -> DiskResult<DiskSpace> {
+        let state = self.state.lock();
         Ok(DiskSpace {
-            free: 1 << 40,
-            total: 1 << 40,
+            free: state.free(),
+            total: state.capacity.unwrap_or(UNLIMITED),
         })
     }
 }
@@ -132,6 +167,23 @@ struct SimFile {
     file: u64,
 }
 
+impl SimFile {
+    /// Is interrupted as often as the rates say, and repeats the call as the real medium does.
+    fn settled(&self, action: &str) {
+        let interrupted = || {
+            let mut state = self.disk.state.lock();
+            let rate = state.rates.interrupted;
+            match in_thousand(&mut state.random, rate) {
+                true if state.random.chance(50) => Err(io::ErrorKind::Interrupted.into()),
+                true => Err(io::ErrorKind::WouldBlock.into()),
+                false => Ok(()),
+            }
+        };
+        let settled = repeat(interrupted);
+        settled.unwrap_or_else(|error| panic!("{action} '{}': {error}", self.path));
+    }
+}
+
 impl DiskFile for SimFile {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<()> {
         match self.read_at(buf, offset)? == buf.len() {
@@ -141,27 +193,53 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<usize> {
+        self.settled("read");
         let mut state = self.disk.state.lock();
-        state.alive("read", &self.path)?;
+        let trouble = state.look("read", &self.path)?;
+        if trouble == Some(Trouble::Fails) {
+            return Err(broken("read", &self.path));
+        }
         let live = &state.image(self.file).live;
         let rest = live.get(offset as usize..).unwrap_or(&[]);
         let len = rest.len().min(buf.len());
+        let len = match trouble {
+            Some(Trouble::Short) => len / 2,
+            _ => len,
+        };
         buf[..len].copy_from_slice(&rest[..len]);
         Ok(len)
     }
 
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> DiskResult<()> {
+        self.settled("write to");
         let mut bytes = parts.concat();
         let mut state = self.disk.state.lock();
-        let fails = state.effect(Kind::Write, "write to", &self.path)?;
-        if fails {
-            bytes.truncate(bytes.len() / 2);
+        let trouble = state.effect(Kind::Write, "write to", &self.path)?;
+        let len = state.image(self.file).live.len() as u64;
+        let more = (offset + bytes.len() as u64).saturating_sub(len);
+        let room = if more > 0 { state.room(more) } else { more };
+        let (offset, outcome) = (
+            offset as usize,
+            match trouble {
+                Some(Trouble::Misdirected(to)) if more <= room => {
+                    state.misdirect(self.file, offset as usize, bytes, to);
+                    return Ok(());
+                }
+                Some(Trouble::Fails) => {
+                    bytes.truncate(bytes.len() / 2);
+                    Err(broken("write to", &self.path))
+                }
+                _ if more > room => {
+                    bytes.truncate(bytes.len().saturating_sub((more - room) as usize));
+                    Err(full("write to", &self.path))
+                }
+                _ => Ok(()),
+            },
+        );
+        if !bytes.is_empty() {
+            state.image(self.file).write(offset, bytes);
         }
-        state.image(self.file).write(offset as usize, bytes);
-        match fails {
-            true => Err(broken("write to", &self.path)),
-            false => Ok(()),
-        }
+        outcome
     }
 
     fn len(&self) -> DiskResult<u64> {
@@ -173,23 +251,27 @@ impl DiskFile for SimFile {
     fn set_len(&self, len: u64) -> DiskResult<()> {
         let mut state = self.disk.state.lock();
         state.effect(Kind::Other, "set the length of", &self.path)?;
+        let more = len.saturating_sub(state.image(self.file).live.len() as u64);
+        if more > 0 && state.room(more) < more {
+            return Err(full("set the length of", &self.path));
+        }
         state.image(self.file).set_len(len as usize);
         Ok(())
     }
 
     fn sync(&self, _step: Step) -> DiskResult<()> {
         let mut state = self.disk.state.lock();
-        let fails = state.effect(Kind::Sync, "sync", &self.path)?;
+        let trouble = state.effect(Kind::Sync, "sync", &self.path)?;
         if state.lie.is_some_and(|below| self.path.starts_with(below)) {
             return Ok(());
         }
         let image = state.image(self.file);
-        match fails {
-            true => {
+        match trouble {
+            Some(_) => {
                 image.lose_pages();
                 Err(broken("sync", &self.path))
             }
-            false => {
+            None => {
                 image.sync();
                 Ok(())
             }

@@ -22,12 +22,27 @@
 //!   are readable until the cache is dropped, no later sync brings them to the medium, and no
 //!   error is reported a second time. The length is kept for the next sync.
 //! * **A failed write** ([`Fault::FailWrite`]): its first half has been written.
+//! * **A failed read** ([`Fault::FailRead`]): an error, and nothing else.
+//! * **A full medium** ([`Fault::Full`], [`SimDisk::set_capacity`]): what needs room gets ENOSPC: a
+//!   new file, a longer one. A write gets the part that still fits. Overwriting needs no room;
+//!   removing a file makes some. [`Disk::space`] tells what is free.
+//! * **Interruptions** ([`Rates::interrupted`]): EINTR and EAGAIN before a call does anything.
 //!
-//! * **A sync that does nothing** ([`SimDisk::ignore_syncs`]): volfs cannot survive it; it shows
-//!   that a test would notice a missing sync.
+//! [`Rates`] let the same happen at random throughout.
 //!
-//! Otherwise what was synced is never lost or changed: rotten bits and misdirected writes are not
-//! simulated here. Space is unlimited.
+//! volfs survives all of that: nothing synced is lost, nothing wrong is read, and at most the calls
+//! that failed, and what depends on them, answer errors. The following it can only detect, and so
+//! contain: wrong bytes are never given out, what is lost is named, the rest is unharmed.
+//!
+//! * **A flipped bit at rest** ([`SimDisk::flip`]), in the durable and in the live image.
+//! * **A misdirected write** ([`Fault::Misdirect`]): it is answered, and reads see it until the
+//!   cache is dropped; but it reached the medium at another sector, of this or of another file.
+//!   The superblock's slots lie far apart because of it.
+//! * **A short read** ([`Fault::ShortRead`]): the file seems to end early, once.
+//!
+//! What nobody can survive, and shows that a test would notice a missing sync:
+//!
+//! * **A sync that does nothing** ([`SimDisk::ignore_syncs`]).
 
 mod faults;
 mod image;
@@ -43,9 +58,13 @@ use parking_lot::Mutex;
 
 use crate::base::SplitMix64;
 
-pub(crate) use faults::Fault;
+use faults::in_thousand;
+pub(crate) use faults::{Fault, Rates};
 use image::Image;
 use names::{EntryEffect, Names, parent};
+
+/// Bytes that are free where there is no capacity.
+const UNLIMITED: u64 = 1 << 40;
 
 /// See the module's text. Clones are handles of the same medium.
 #[derive(Clone)]
@@ -53,7 +72,7 @@ pub(crate) struct SimDisk {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct State {
     files: BTreeMap<u64, Image>,
     live: Names,
@@ -65,6 +84,31 @@ struct State {
     has_failed: bool,
     effects: u64,
     lie: Option<&'static str>,
+    /// Bytes of the medium; none: more than anybody needs.
+    capacity: Option<u64>,
+    rates: Rates,
+    /// Decides what the rates say.
+    random: SplitMix64,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            files: BTreeMap::new(),
+            live: Names::default(),
+            durable: Names::default(),
+            unsynced: Vec::new(),
+            next_file: 0,
+            fault: None,
+            is_dead: false,
+            has_failed: false,
+            effects: 0,
+            lie: None,
+            capacity: None,
+            rates: Rates::default(),
+            random: SplitMix64::new(0),
+        }
+    }
 }
 
 impl SimDisk {
@@ -106,6 +150,9 @@ impl SimDisk {
         let mut after = State {
             next_file: state.next_file,
             lie: state.lie,
+            capacity: state.capacity,
+            rates: state.rates,
+            random: state.random.clone(),
             live: names.clone(),
             durable: names,
             ..State::default()
@@ -147,9 +194,41 @@ impl SimDisk {
         self.state.lock().fault = Some(fault);
     }
 
-    /// Nothing goes wrong any more, unless it has already.
+    /// Nothing goes wrong any more, unless it has already. A medium that was full has room again.
     pub(crate) fn disarm(&self) {
         self.state.lock().fault = None;
+    }
+
+    /// How often calls go wrong from now on, and after every outage.
+    pub(crate) fn set_rates(&self, rates: Rates, seed: u64) {
+        let mut state = self.state.lock();
+        state.rates = rates;
+        state.random = SplitMix64::new(seed);
+    }
+
+    /// Size of the medium in bytes; none: without bounds.
+    pub(crate) fn set_capacity(&self, capacity: Option<u64>) {
+        self.state.lock().capacity = capacity;
+    }
+
+    /// The files that reads see, and their lengths in bytes.
+    pub(crate) fn files(&self) -> Vec<(String, u64)> {
+        let state = self.state.lock();
+        let len = |file| state.files.get(file).map_or(0, |image| image.live.len());
+        let named = state.live.files.iter();
+        named
+            .map(|(path, file)| (path.clone(), len(file) as u64))
+            .collect()
+    }
+
+    /// Turns over the bits of `mask` in a byte of a file, as rot does: on the medium and in what
+    /// reads see. False where there is no such byte.
+    pub(crate) fn flip(&self, path: &str, offset: u64, mask: u8) -> bool {
+        let mut state = self.state.lock();
+        let Some(file) = state.live.files.get(path).copied() else {
+            return false;
+        };
+        state.image(file).flip(offset as usize, mask)
     }
 
     /// Whether the fault that was armed has happened.
@@ -163,7 +242,7 @@ impl SimDisk {
     }
 
     /// Tells media apart by what they hold durably.
-    pub(crate) fn fingerprint(&self) -> [u8; 32] {
+    pub(crate) fn fingerprint(&self) -> u64 {
         let state = self.state.lock();
         let mut hash = blake3::Hasher::new();
         for (path, file) in &state.durable.files {
@@ -175,6 +254,8 @@ impl SimDisk {
             hash.update(&(durable.len() as u64).to_le_bytes());
             hash.update(durable);
         }
-        *hash.finalize().as_bytes()
+        let mut first = [0; 8];
+        hash.finalize_xof().fill(&mut first);
+        u64::from_le_bytes(first)
     }
 }

@@ -104,3 +104,92 @@ fn failed_syncs_lose_pages_and_the_dead_do_not_answer() {
     );
     assert_eq!(content(&disk.kill(), "f").unwrap(), b"last");
 }
+
+/// A full medium takes what fits, overwrites for nothing, tells what is free, and has room again
+/// once a file is removed.
+#[test]
+fn a_full_medium_takes_what_fits_and_nothing_for_overwriting() {
+    let disk = SimDisk::new();
+    disk.set_capacity(Some(1000));
+    let file = disk.create("f").unwrap();
+    file.write_at(&[&[1; 600]], 0).unwrap();
+    assert_eq!(disk.space().unwrap().free, 400);
+    let error = file.write_at(&[&[2; 600]], 600).unwrap_err();
+    assert!(error.is_no_space());
+    assert_eq!(file.len().unwrap(), 1000);
+    assert_eq!(disk.space().unwrap().free, 0);
+    file.write_at(&[&[3; 1000]], 0).unwrap();
+    assert!(disk.create("g").err().unwrap().is_no_space());
+    assert!(file.set_len(1001).unwrap_err().is_no_space());
+    disk.remove("f").unwrap();
+    disk.create("g").unwrap().set_len(1000).unwrap();
+
+    let disk = SimDisk::new();
+    disk.arm(Fault::Full(1));
+    let file = disk.create("f").unwrap();
+    assert!(file.write_at(&[&[1]], 0).unwrap_err().is_no_space());
+    assert!(file.write_at(&[&[1]], 0).unwrap_err().is_no_space());
+    disk.disarm();
+    file.write_at(&[&[1]], 0).unwrap();
+}
+
+/// Rot is there for readers and on the medium; a misdirected write is right until the cache is
+/// dropped, and then some other sector of the medium has it; a read that ends early does so once.
+#[test]
+fn lies_of_the_medium_are_told_where_they_must_be() {
+    let disk = SimDisk::new();
+    let file = disk.create("f").unwrap();
+    disk.sync_dir("", Step::PoolFilesNamed).unwrap();
+    file.write_at(&[&[7; 4096]], 0).unwrap();
+    file.sync(Step::JournalBeforeReply).unwrap();
+    assert!(disk.flip("f", 5, 0x10) && !disk.flip("f", 4096, 1) && !disk.flip("g", 0, 1));
+    assert_eq!(content(&disk, "f").unwrap()[5], 0x17);
+    assert_eq!(content(&disk.crash(0), "f").unwrap()[5], 0x17);
+    assert!(disk.flip("f", 5, 0x10));
+
+    disk.arm(Fault::Misdirect(0, 3));
+    file.write_at(&[&[9; 512]], 512).unwrap();
+    file.sync(Step::JournalBeforeReply).unwrap();
+    assert_eq!(content(&disk, "f").unwrap()[512..1024], [9; 512]);
+    file.drop_cache(Step::JournalReread);
+    let bytes = content(&disk, "f").unwrap();
+    let astray: Vec<usize> = (0..8).filter(|at| bytes[at * 512] == 9).collect();
+    assert_eq!(astray.len(), 1);
+    assert_ne!(astray, [1]);
+
+    disk.arm(Fault::ShortRead(0));
+    let mut buf = [0; 100];
+    let error = file.read_exact_at(&mut buf, 0).unwrap_err();
+    assert_eq!(error.source.kind(), std::io::ErrorKind::UnexpectedEof);
+    file.read_exact_at(&mut buf, 0).unwrap();
+    disk.arm(Fault::FailRead(1));
+    file.read_exact_at(&mut buf, 0).unwrap();
+    assert!(file.read_at(&mut buf, 0).is_err());
+}
+
+/// Rates decide repeatably from their seed, and interruptions are never seen from outside.
+#[test]
+fn rates_repeat_and_interruptions_are_not_seen() {
+    let failures = |rates| {
+        let disk = SimDisk::new();
+        let file = disk.create("f").unwrap();
+        disk.set_rates(rates, 5);
+        let write = |_: &u64| {
+            file.write_at(&[b"x"], 0).is_err() || file.sync(Step::JournalBeforeReply).is_err()
+        };
+        (0..1000).filter(write).collect::<Vec<u64>>()
+    };
+    let rates = Rates {
+        write_error: 20,
+        sync_error: 10,
+        ..Rates::default()
+    };
+    let failed = failures(rates);
+    assert!((10..60).contains(&failed.len()), "{failed:?}");
+    assert_eq!(failures(rates), failed);
+    let interrupted = Rates {
+        interrupted: 500,
+        ..Rates::default()
+    };
+    assert_eq!(failures(interrupted), [0; 0]);
+}
