@@ -26,8 +26,8 @@ use super::{JournalCut, Pool, PoolError, PoolOptions, PoolResult, Published, cre
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64};
 use crate::base::{
-    ByteReader, Clock, DecodeError, Ino, Lsn, Place, Pointer, PoolId, SegmentId, SystemClock,
-    VolumeId,
+    ByteReader, Clock, DecodeError, Ino, Lsn, Nature, Place, Pointer, PoolId, SegmentId,
+    SystemClock, VolumeId,
 };
 use crate::block::{BlockStore, StoreOptions};
 use crate::disk::{Disk, FileDisk, LockFailure, PoolLock};
@@ -424,7 +424,7 @@ impl Replayer<'_> {
         for place in transaction.places() {
             self.shared.store.use_up_number(place.segment);
         }
-        if let Some(place) = self.lost_frame(&transaction) {
+        if let Some(place) = self.lost_frame(&transaction)? {
             log::warn!(
                 "volume {}: the record that ends at {} names a frame that was not durable \
                  (segment {} at {}): the volume ends before it",
@@ -440,8 +440,10 @@ impl Replayer<'_> {
         Ok(())
     }
 
-    /// The first frame above the watermarks that cannot be read.
-    fn lost_frame(&self, transaction: &Transaction) -> Option<Place> {
+    /// The first frame above the watermarks that the medium does not have. A medium that cannot be
+    /// read proves nothing, and ends the recovery: after the death of the daemon alone nothing may
+    /// be given up.
+    fn lost_frame(&self, transaction: &Transaction) -> PoolResult<Option<Place>> {
         let named = transaction
             .changes
             .iter()
@@ -454,9 +456,16 @@ impl Replayer<'_> {
             let durable = self.marks.get(&place.segment).copied().unwrap_or(0);
             u64::from(place.offset) + u64::from(place.len) > u64::from(durable)
         };
-        let mut unproven = named.filter(unproven);
-        let lost = unproven.find(|pointer| self.shared.store.verify(pointer).is_err());
-        lost.map(|pointer| pointer.place)
+        for pointer in named.filter(unproven) {
+            match self.shared.store.verify(&pointer) {
+                Ok(()) => {}
+                Err(error) if error.nature() == Nature::Corrupt => {
+                    return Ok(Some(pointer.place));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
     }
 
     fn cut(&mut self, record: &Record<'_>) -> PoolResult<()> {
