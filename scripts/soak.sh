@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Repeats the tests that kill the daemon, each round with a new seed, until the time is over or
-# one fails. The seed of a failing round is printed; VOLFS_TEST_SEED repeats it.
+# Outages for as long as one likes, with new seeds: the first half of the time under a pool on a
+# simulated medium (power loss, SIGKILL, failing and full media; says how many crash points were
+# tried), the second half under real mounts (SIGKILL of the daemon). The seed of a violation is
+# printed: VOLFS_SEEDS repeats one of the first half, VOLFS_TEST_SEED one of the second.
 # Usage: scripts/soak.sh [--minutes N]    (default 60)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,8 +17,13 @@ case ${1:-} in
     ;;
 esac
 
+scripts/setup.sh build
+end=$((SECONDS + minutes * 60)) half=$(awk "BEGIN { print $minutes / 2 }")
+echo "== simulated media for $half minutes"
+VOLFS_SOAK_MINUTES=$half cargo test --release --lib pool::tests::crash::soak -- --nocapture
+
 export VOLFS_TEST_LIMIT=1800
-end=$((SECONDS + minutes * 60)) round=0
+round=0
 while [ "$SECONDS" -lt "$end" ]; do
     round=$((round + 1)) seed=$(date +%s)
     echo "== round $round, VOLFS_TEST_SEED=$seed"

@@ -1,5 +1,6 @@
 //! The pool as a whole, on a folder: what it promises across reopening, death and damage.
 
+mod bad_days;
 mod check;
 mod containment;
 mod crash;

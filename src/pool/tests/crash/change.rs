@@ -1,184 +1,167 @@
-//! Changes of a volume's files.
+//! Changes of a volume's files: what they do to the model, and to a volume.
 
-use std::sync::Arc;
+use std::fmt;
 
 use super::super::WHO;
-use super::model::{Entry, Tree};
-use crate::base::{Ino, SplitMix64};
-use crate::volume::ops::{FileKind, NewNode, RenameMode, SetAttr, WriteMode};
-use crate::volume::{FsError, Volume};
+use super::tree::{Content, Outcome, Tree, split};
+use crate::base::Ino;
+use crate::volume::ops::XattrMode;
+use crate::volume::ops::{AllocateMode, FileKind, NewNode, RenameMode, SetAttr, WriteMode};
+use crate::volume::{FsError, FsResult, Volume};
 
-const FILES_MAX: usize = 5;
-const FILE_BYTES_MAX: u64 = 160 << 10;
-const BLOCK: u64 = 4096;
+/// Bytes of a block of these volumes.
+pub(super) const BLOCK: u64 = 4096;
 
-/// A change of files, valid for the tree that it was made for.
+/// A change of files.
+#[derive(Clone)]
 pub(super) enum Change {
     Create(String),
     Folder(String),
+    Symlink(String, String),
+    Link(String, String),
     Remove(String),
     RemoveFolder(String),
     Rename(String, String),
+    Exchange(String, String),
     Write(String, u64, Vec<u8>),
     Truncate(String, u64),
+    Punch(String, u64, u64),
+    Zero(String, u64, u64),
+    Copy((String, u64), (String, u64), u64),
+    SetXattr(String, String, Vec<u8>, XattrMode),
+    RemoveXattr(String, String),
+    Chmod(String, u16),
+    /// Changes nothing.
+    Lookup(String),
 }
 
-impl std::fmt::Debug for Change {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |path: &str| match path.len() {
+            0..40 => path.to_owned(),
+            len => format!("{}... ({len} bytes)", &path[..20]),
+        };
         match self {
-            Change::Create(path) => write!(f, "create {path}"),
-            Change::Folder(path) => write!(f, "mkdir {path}"),
+            Change::Create(path) => write!(f, "create {}", short(path)),
+            Change::Folder(path) => write!(f, "mkdir {}", short(path)),
+            Change::Symlink(path, to) => write!(f, "symlink {path} to {to}"),
+            Change::Link(from, to) => write!(f, "link {from} as {to}"),
             Change::Remove(path) => write!(f, "unlink {path}"),
             Change::RemoveFolder(path) => write!(f, "rmdir {path}"),
             Change::Rename(from, to) => write!(f, "rename {from} to {to}"),
-            Change::Write(path, at, data) => {
-                write!(f, "write {path}, {} bytes at {at}", data.len())
-            }
+            Change::Exchange(one, two) => write!(f, "exchange {one} and {two}"),
+            Change::Write(path, at, data) => write!(f, "write {path}, {} at {at}", data.len()),
             Change::Truncate(path, len) => write!(f, "truncate {path} to {len}"),
+            Change::Punch(path, at, len) => write!(f, "punch {path}, {len} at {at}"),
+            Change::Zero(path, at, len) => write!(f, "zero {path}, {len} at {at}"),
+            Change::Copy(from, to, len) => write!(f, "copy {from:?} to {to:?}, {len}"),
+            Change::SetXattr(path, name, value, mode) => {
+                write!(f, "setxattr {path} {name}, {} bytes, {mode:?}", value.len())
+            }
+            Change::RemoveXattr(path, name) => write!(f, "removexattr {path} {name}"),
+            Change::Chmod(path, perm) => write!(f, "chmod {path} {perm:o}"),
+            Change::Lookup(path) => write!(f, "look up {path}"),
         }
     }
 }
 
 impl Change {
-    pub(super) fn any(random: &mut SplitMix64, tree: &Tree) -> Option<Change> {
-        let of = |wanted: fn(&Entry) -> bool| -> Vec<&String> {
-            let fitting = tree.iter().filter(|(_, entry)| wanted(entry));
-            fitting.map(|(path, _)| path).collect()
-        };
-        let files = of(|entry| matches!(entry, Entry::File(_)));
-        let folders = of(|entry| matches!(entry, Entry::Folder));
-        let file = random.pick(&files).map(|path| (*path).clone());
-        let folder = random.pick(&folders).map(|path| (*path).clone());
-        let mut unused = |stem: &str| {
-            let number = random.below(8);
-            let path = match &folder {
-                Some(folder) if number < 4 => format!("{folder}/{stem}{number}"),
-                _ => format!("{stem}{number}"),
-            };
-            (!tree.contains_key(&path)).then_some(path)
-        };
-        let (new_file, new_folder) = (unused("f"), format!("d{}", random.below(3)));
-        let kind = random.below(100);
-        if files.len() < 2 || (kind < 15 && files.len() < FILES_MAX) {
-            return new_file.map(Change::Create);
+    /// The states that the tree goes through: the last one is that after the change. Only a copy,
+    /// which is several transactions, has others.
+    pub(super) fn states(&self, tree: &Tree) -> Outcome<Vec<Tree>> {
+        let mut states = Vec::new();
+        if let Change::Copy(from, to, len) = self {
+            for done in (1..*len).filter(|done| (from.1 + done).is_multiple_of(BLOCK)) {
+                let mut part = tree.clone();
+                part.copy((&from.0, from.1), (&to.0, to.1), done)?;
+                states.push(part);
+            }
         }
-        match kind {
-            15..20 => (!tree.contains_key(&new_folder)).then_some(Change::Folder(new_folder)),
-            20..27 => file.map(Change::Remove),
-            27..30 => {
-                let folder = folder?;
-                let inside = format!("{folder}/");
-                let is_empty = !tree.keys().any(|path| path.starts_with(&inside));
-                is_empty.then_some(Change::RemoveFolder(folder))
-            }
-            30..36 => Some(Change::Rename(file?, new_file?)),
-            36..40 => {
-                let to = random.pick(&files).map(|path| (*path).clone())?;
-                let from = file?;
-                (from != to).then_some(Change::Rename(from, to))
-            }
-            40..43 => {
-                let is_new = !tree.contains_key(&new_folder);
-                is_new.then_some(Change::Rename(folder?, new_folder))
-            }
-            43..52 => Some(Change::Truncate(file?, random.below(FILE_BYTES_MAX / 2))),
-            52..80 => {
-                let len = 1 + random.below(6000) as usize;
-                let at = random.below(40_000);
-                Some(Change::Write(file?, at, random.bytes(len)))
-            }
-            _ => Some(Change::large(random, file?)),
-        }
+        let mut tree = tree.clone();
+        self.apply(&mut tree)?;
+        states.push(tree);
+        Ok(states)
     }
 
-    /// A write that is sealed at once: new bytes, bytes written before (found by dedup), zeros.
-    fn large(random: &mut SplitMix64, file: String) -> Change {
-        let blocks = 16 + random.below(8);
-        let at = random.below(FILE_BYTES_MAX / BLOCK - blocks) * BLOCK + random.below(2) * 100;
-        let len = (blocks * BLOCK + BLOCK) as usize;
-        let data = match random.below(4) {
-            0 => SplitMix64::new(random.below(3)).bytes(len),
-            1 => {
-                let mut data = vec![0; len];
-                let noise = random.bytes(len / 3);
-                data[len / 3..][..noise.len()].copy_from_slice(&noise);
-                data
-            }
-            _ => random.bytes(len),
-        };
-        Change::Write(file, at, data)
-    }
-
-    pub(super) fn predict(&self, tree: &mut Tree) {
-        let edit = |tree: &mut Tree, path: &String, edit: &dyn Fn(&mut Vec<u8>)| {
-            if let Some(Entry::File(data)) = tree.get_mut(path) {
-                edit(Arc::make_mut(data));
-            }
-        };
+    fn apply(&self, tree: &mut Tree) -> Outcome {
         match self {
-            Change::Create(path) => {
-                tree.insert(path.clone(), Entry::File(Arc::default()));
-            }
-            Change::Folder(path) => {
-                tree.insert(path.clone(), Entry::Folder);
-            }
-            Change::Remove(path) | Change::RemoveFolder(path) => {
-                tree.remove(path);
-            }
-            Change::Rename(from, to) => {
-                let below = format!("{from}/");
-                let moved: Vec<String> = tree
-                    .keys()
-                    .filter(|path| *path == from || path.starts_with(&below))
-                    .cloned()
-                    .collect();
-                for path in moved {
-                    if let Some(entry) = tree.remove(&path) {
-                        tree.insert(format!("{to}{}", &path[from.len()..]), entry);
-                    }
-                }
-            }
-            Change::Write(path, at, new) => edit(tree, path, &|data| {
-                let (at, end) = (*at as usize, *at as usize + new.len());
-                data.resize(data.len().max(end), 0);
-                data[at..end].copy_from_slice(new);
-            }),
-            Change::Truncate(path, len) => edit(tree, path, &|data| data.resize(*len as usize, 0)),
+            Change::Create(path) => tree.create(path, Content::File(Default::default()), 0o644),
+            Change::Folder(path) => tree.create(path, Content::Folder, 0o755),
+            Change::Symlink(path, to) => tree.create(path, Content::Link(to.clone()), 0o777),
+            Change::Link(from, to) => tree.link(from, to),
+            Change::Remove(path) => tree.unlink(path),
+            Change::RemoveFolder(path) => tree.rmdir(path),
+            Change::Rename(from, to) => tree.rename(from, to),
+            Change::Exchange(one, two) => tree.exchange(one, two),
+            Change::Write(path, at, new) => tree.write(path, *at, new),
+            Change::Truncate(path, len) => tree.truncate(path, *len),
+            Change::Punch(path, at, len) => tree.zero(path, *at, *len, false),
+            Change::Zero(path, at, len) => tree.zero(path, *at, *len, true),
+            Change::Copy(from, to, len) => tree.copy((&from.0, from.1), (&to.0, to.1), *len),
+            Change::SetXattr(path, name, value, mode) => tree.setxattr(path, name, value, *mode),
+            Change::RemoveXattr(path, name) => tree.removexattr(path, name),
+            Change::Chmod(path, perm) => tree.chmod(path, *perm),
+            Change::Lookup(path) => tree.lookup(path),
         }
     }
 
-    pub(super) fn perform(&self, volume: &Volume) -> Result<(), FsError> {
-        let make = |path: &String, kind| {
-            let new = NewNode {
-                kind,
-                perm: 0o755,
-                umask: 0,
-                rdev: 0,
-            };
-            let (parent, name) = place(volume, path)?;
-            volume.create(&WHO, parent, name, &new).map(|_| ())
-        };
+    pub(super) fn perform(&self, volume: &Volume) -> FsResult<()> {
         match self {
-            Change::Create(path) => make(path, FileKind::Regular),
-            Change::Folder(path) => make(path, FileKind::Directory),
-            Change::Remove(path) => {
+            Change::Create(path) => make(volume, path, FileKind::Regular, 0o644),
+            Change::Folder(path) => make(volume, path, FileKind::Directory, 0o755),
+            Change::Symlink(path, to) => {
                 let (parent, name) = place(volume, path)?;
-                let ino = volume.lookup(&WHO, parent, name)?.ino;
-                volume.unlink(&WHO, parent, name)?;
-                // Half of them stay as if somebody had them open.
-                match ino.0 % 2 {
-                    0 => volume.forget(volume.epoch(), ino),
-                    _ => Ok(()),
-                }
+                let made = volume.symlink(&WHO, parent, name, to.as_bytes());
+                made.map(|_| ())
             }
+            Change::Link(from, to) => {
+                let ino = find(volume, from)?;
+                let (parent, name) = place(volume, to)?;
+                volume.link(&WHO, ino, parent, name).map(|_| ())
+            }
+            Change::Remove(path) => remove(volume, path),
             Change::RemoveFolder(path) => {
                 let (parent, name) = place(volume, path)?;
                 volume.rmdir(&WHO, parent, name)
             }
-            Change::Rename(from, to) => {
-                let (from, to) = (place(volume, from)?, place(volume, to)?);
-                volume.rename(&WHO, from, to, RenameMode::Replace)
+            Change::Rename(from, to) => rename(volume, from, to, RenameMode::Replace),
+            Change::Exchange(one, two) => rename(volume, one, two, RenameMode::Exchange),
+            Change::Lookup(path) => find(volume, path).map(|_| ()),
+            Change::SetXattr(..) | Change::RemoveXattr(..) | Change::Chmod(..) => {
+                self.perform_on_attributes(volume)
             }
+            _ => self.perform_on_content(volume),
+        }
+    }
+
+    fn perform_on_attributes(&self, volume: &Volume) -> FsResult<()> {
+        match self {
+            Change::SetXattr(path, name, value, mode) => {
+                let ino = find(volume, path)?;
+                volume.setxattr(&WHO, ino, name.as_bytes(), value, *mode)
+            }
+            Change::RemoveXattr(path, name) => {
+                let ino = find(volume, path)?;
+                volume.removexattr(&WHO, ino, name.as_bytes())
+            }
+            Change::Chmod(path, perm) => {
+                let set = SetAttr {
+                    perm: Some(*perm),
+                    ..SetAttr::default()
+                };
+                let ino = find(volume, path)?;
+                volume.setattr(&WHO, ino, &set).map(|_| ())
+            }
+            other => unreachable!("{other:?} changes no attributes"),
+        }
+    }
+
+    fn perform_on_content(&self, volume: &Volume) -> FsResult<()> {
+        let allocate = |path: &String, at: u64, len: u64, mode| {
+            let ino = find(volume, path)?;
+            volume.allocate(&WHO, ino, at, len, mode)
+        };
+        match self {
             Change::Write(path, at, data) => {
                 let ino = find(volume, path)?;
                 volume.write_file(&WHO, ino, *at, data, WriteMode::default())
@@ -191,19 +174,78 @@ impl Change {
                 };
                 volume.setattr(&WHO, ino, &set).map(|_| ())
             }
+            Change::Punch(path, at, len) => allocate(path, *at, *len, AllocateMode::PunchHole),
+            Change::Zero(path, at, len) => {
+                let mode = AllocateMode::ZeroRange { keep_size: false };
+                allocate(path, *at, *len, mode)
+            }
+            Change::Copy(from, to, len) => copy(volume, from, to, *len),
+            other => unreachable!("{other:?} changes no content"),
         }
     }
 }
 
-/// The folder and the name in it.
-fn place<'a>(volume: &Volume, path: &'a str) -> Result<(Ino, &'a [u8]), FsError> {
-    match path.rsplit_once('/') {
-        None => Ok((Ino::ROOT, path.as_bytes())),
-        Some((folder, name)) => Ok((find(volume, folder)?, name.as_bytes())),
+/// The name of the variant: what `fuse::errno` makes a number of.
+pub(super) fn variant(error: &FsError) -> String {
+    let text = format!("{error:?}");
+    let end = text.find(|char: char| !char.is_alphanumeric());
+    text[..end.unwrap_or(text.len())].to_owned()
+}
+
+fn make(volume: &Volume, path: &str, kind: FileKind, perm: u16) -> FsResult<()> {
+    let new = NewNode {
+        kind,
+        perm,
+        umask: 0,
+        rdev: 0,
+    };
+    let (parent, name) = place(volume, path)?;
+    volume.create(&WHO, parent, name, &new).map(|_| ())
+}
+
+fn remove(volume: &Volume, path: &str) -> FsResult<()> {
+    let (parent, name) = place(volume, path)?;
+    let ino = volume.lookup(&WHO, parent, name)?.ino;
+    volume.unlink(&WHO, parent, name)?;
+    // Half of them stay as if somebody had them open.
+    match ino.0 % 2 {
+        0 => volume.forget(volume.epoch(), ino),
+        _ => Ok(()),
     }
 }
 
-fn find(volume: &Volume, path: &str) -> Result<Ino, FsError> {
+fn rename(volume: &Volume, from: &str, to: &str, mode: RenameMode) -> FsResult<()> {
+    let (from, to) = (place(volume, from)?, place(volume, to)?);
+    volume.rename(&WHO, from, to, mode)
+}
+
+fn copy(volume: &Volume, from: &(String, u64), to: &(String, u64), len: u64) -> FsResult<()> {
+    let (mut source, mut target) = (
+        (find(volume, &from.0)?, from.1),
+        (find(volume, &to.0)?, to.1),
+    );
+    let size = volume.getattr(&WHO, source.0)?.size;
+    let mut left = len.min(size.saturating_sub(source.1)).max(1);
+    // A part that was copied is no error; the next attempt tells why it was not all.
+    while left > 0 {
+        let copied = volume.copy_range(&WHO, source, target, left)?;
+        if copied == 0 {
+            break;
+        }
+        (source.1, target.1, left) = (source.1 + copied, target.1 + copied, left - copied);
+    }
+    Ok(())
+}
+
+/// The folder and the name in it.
+fn place<'a>(volume: &Volume, path: &'a str) -> FsResult<(Ino, &'a [u8])> {
+    match split(path) {
+        (None, name) => Ok((Ino::ROOT, name.as_bytes())),
+        (Some(folder), name) => Ok((find(volume, folder)?, name.as_bytes())),
+    }
+}
+
+fn find(volume: &Volume, path: &str) -> FsResult<Ino> {
     let (parent, name) = place(volume, path)?;
     Ok(volume.lookup(&WHO, parent, name)?.ino)
 }

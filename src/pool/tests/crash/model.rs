@@ -1,22 +1,15 @@
 //! What a pool must hold: plain trees in memory, with the marks of what may be lost.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-/// Paths without a leading slash; a folder comes before what is in it.
-pub(super) type Tree = BTreeMap<String, Entry>;
-
-/// What has a name.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) enum Entry {
-    Folder,
-    File(Arc<Vec<u8>>),
-}
+use super::tree::{Tree, differences};
 
 /// A volume: its states in the order of its operations, from the last durable one on. None: it
 /// does not exist.
 #[derive(Clone)]
 pub(super) struct VolumeModel {
+    /// Older states than the durable one: only damage may bring them back.
+    past: Vec<Option<Tree>>,
     history: Vec<Option<Tree>>,
     /// Index of the last acknowledged state; later ones were attempted.
     acknowledged: usize,
@@ -24,11 +17,13 @@ pub(super) struct VolumeModel {
 
 /// Which states may be found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Floor {
+pub(in crate::pool::tests) enum Floor {
     /// Power was lost: everything since the durable state may be gone.
     Durable,
     /// Only the process died.
     Acknowledged,
+    /// Nothing happened.
+    Newest,
 }
 
 /// How far a snapshot's creation or removal has come.
@@ -58,7 +53,7 @@ pub(super) struct PoolModel {
 
 /// What was found in a pool.
 #[derive(Default)]
-pub(super) struct Found {
+pub(in crate::pool::tests) struct Found {
     pub(super) volumes: BTreeMap<String, Tree>,
     pub(super) snapshots: BTreeMap<(String, String), Tree>,
 }
@@ -67,6 +62,7 @@ impl VolumeModel {
     /// A volume that is to be created.
     pub(super) fn absent() -> VolumeModel {
         VolumeModel {
+            past: Vec::new(),
             history: vec![None],
             acknowledged: 0,
         }
@@ -74,6 +70,7 @@ impl VolumeModel {
 
     fn found(tree: Tree) -> VolumeModel {
         VolumeModel {
+            past: Vec::new(),
             history: vec![Some(tree)],
             acknowledged: 0,
         }
@@ -96,8 +93,28 @@ impl VolumeModel {
 
     /// Everything acknowledged is durable.
     pub(super) fn make_durable(&mut self) {
-        self.history.drain(..self.acknowledged);
+        self.past.extend(self.history.drain(..self.acknowledged));
         self.acknowledged = 0;
+    }
+
+    /// An operation that was attempted last was refused, for want of room: whether it, or a part of
+    /// it, has happened all the same is what was found. False if that is none of its states.
+    pub(super) fn settle_on(&mut self, found: &Tree) -> bool {
+        let attempted = self.history[self.acknowledged..].iter();
+        let Some(at) = attempted
+            .clone()
+            .rposition(|state| state.as_ref() == Some(found))
+        else {
+            return false;
+        };
+        self.history.truncate(self.acknowledged + at + 1);
+        self.acknowledge();
+        true
+    }
+
+    /// Every state there ever was.
+    pub(super) fn ever(&self) -> impl Iterator<Item = &Option<Tree>> {
+        self.past.iter().chain(&self.history)
     }
 
     /// The state that matches, as a distance from the floor; else what does not.
@@ -105,6 +122,7 @@ impl VolumeModel {
         let first = match floor {
             Floor::Durable => 0,
             Floor::Acknowledged => self.acknowledged,
+            Floor::Newest => self.history.len() - 1,
         };
         if self.history[first..]
             .iter()
@@ -197,34 +215,4 @@ impl PoolModel {
             snapshots: snapshots.collect(),
         }
     }
-}
-
-/// For people: what is missing, too much, or different, and where.
-fn differences(wanted: Option<&Tree>, found: Option<&Tree>) -> String {
-    let (wanted, found) = match (wanted, found) {
-        (None, None) => return "nothing".to_owned(),
-        (None, Some(_)) => return "exists".to_owned(),
-        (Some(_), None) => return "does not exist".to_owned(),
-        (Some(wanted), Some(found)) => (wanted, found),
-    };
-    let mut text = Vec::new();
-    for (path, entry) in wanted {
-        match (entry, found.get(path)) {
-            (_, None) => text.push(format!("-{path}")),
-            (Entry::File(a), Some(Entry::File(b))) if a != b => {
-                let at = a.iter().zip(b.iter()).position(|(a, b)| a != b);
-                let at = at.unwrap_or(a.len().min(b.len()));
-                text.push(format!(
-                    "{path} ({} -> {} bytes, from {at})",
-                    a.len(),
-                    b.len()
-                ));
-            }
-            (a, Some(b)) if a != b => text.push(format!("{path} is of another kind")),
-            _ => {}
-        }
-    }
-    let more = found.keys().filter(|path| !wanted.contains_key(*path));
-    text.extend(more.map(|path| format!("+{path}")));
-    text.join(" ")
 }

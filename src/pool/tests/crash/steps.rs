@@ -1,58 +1,57 @@
-//! Operations on a pool and on its model.
+//! Operations on a pool and on its model. What an operation wants is in the model before it is
+//! tried, and acknowledged there when it was answered.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::{name, new_volume, snap};
-use super::change::Change;
-use super::model::{SnapshotModel, Stage, Tree, VolumeModel};
+use super::change::{Change, variant};
+use super::model::{SnapshotModel, Stage, VolumeModel};
+use super::reading::read_tree;
+use super::tree::Tree;
 use super::world::{StepClock, World, text};
 use crate::base::Clock;
+use crate::pool::PoolError;
+use crate::volume::FsError;
 
-const VOLUMES_MAX: usize = 3;
-const SNAPSHOTS_MAX: usize = 4;
+/// A volume and the name of one of its snapshots.
+pub(super) type SnapshotKey = (String, String);
+
+/// Why an operation ended otherwise than by success.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) text: String,
+    /// For want of room.
+    pub(super) is_full: bool,
+}
+
+impl From<PoolError> for Failed {
+    fn from(error: PoolError) -> Failed {
+        Failed {
+            text: text(&error),
+            is_full: error.is_no_space(),
+        }
+    }
+}
+
+impl From<FsError> for Failed {
+    fn from(error: FsError) -> Failed {
+        Failed {
+            text: text(&error),
+            is_full: error.is_no_space(),
+        }
+    }
+}
+
+/// Outcome of an operation that the model allows.
+pub(super) type Done = Result<(), Failed>;
 
 impl World {
-    /// A random operation, valid by construction. What it wants is in the model before it is
-    /// tried, and acknowledged there when it was answered.
-    pub(super) fn step(&mut self) -> Result<(), String> {
-        self.operations += 1;
-        let status = self.pool().status();
-        if status.journal_bytes > status.journal_capacity / 3 {
-            // There is no thread that does it: twice, because the older slot holds journal space.
-            self.checkpoint()?;
-            return self.checkpoint();
-        }
-        let names: Vec<String> = self.live_volumes().cloned().collect();
-        let Some(volume) = self.random.pick(&names).cloned() else {
-            return self.create_volume();
-        };
-        match self.random.below(100) {
-            0..60 => self.change(&volume),
-            60..76 => self.sync(&volume),
-            76..84 => self.checkpoint(),
-            84..90 => self.snapshot(&names),
-            90..93 if names.len() < VOLUMES_MAX => self.clone_volume(&volume),
-            93..95 if names.len() < VOLUMES_MAX => self.create_volume(),
-            95..97 => self.rollback(&volume),
-            97..99 => self.remove_snapshot(),
-            99 => self.remove_volume(&volume),
-            _ => self.sync(&volume),
-        }
-    }
-
-    fn live_volumes(&self) -> impl Iterator<Item = &String> {
-        let volumes = self.model.volumes.iter();
-        volumes
-            .filter(|(_, volume)| volume.newest().is_some())
-            .map(|(name, _)| name)
-    }
-
-    fn fresh(&mut self, prefix: &str) -> String {
+    pub(super) fn fresh(&mut self, prefix: &str) -> String {
         self.names += 1;
         format!("{prefix}{}", self.names)
     }
 
-    fn tree(&self, volume: &str) -> Tree {
+    pub(super) fn tree(&self, volume: &str) -> Tree {
         self.model.volumes[volume]
             .newest()
             .cloned()
@@ -63,16 +62,13 @@ impl World {
         self.model.volumes.get_mut(volume).expect("a known volume")
     }
 
-    fn create_volume(&mut self) -> Result<(), String> {
-        let volume = self.fresh("v");
+    pub(super) fn create_volume(&mut self, volume: &str) -> Done {
         self.tell(format!("create volume {volume}"));
         let mut model = VolumeModel::absent();
-        model.attempt(Some(Tree::new()));
-        self.model.volumes.insert(volume.clone(), model);
-        self.pool()
-            .create_volume(&new_volume(&volume))
-            .map_err(text)?;
-        self.settled(&volume);
+        model.attempt(Some(Tree::default()));
+        self.model.volumes.insert(volume.to_owned(), model);
+        self.pool().create_volume(&new_volume(volume))?;
+        self.settled(volume);
         Ok(())
     }
 
@@ -83,17 +79,17 @@ impl World {
         model.make_durable();
     }
 
-    fn sync(&mut self, volume: &str) -> Result<(), String> {
+    pub(super) fn sync(&mut self, volume: &str) -> Done {
         self.tell(format!("{volume}: sync"));
-        let opened = self.pool().open_volume(&name(volume)).map_err(text)?;
-        opened.sync().map_err(text)?;
+        let opened = self.pool().open_volume(&name(volume))?;
+        opened.sync()?;
         self.of(volume).make_durable();
         Ok(())
     }
 
-    fn checkpoint(&mut self) -> Result<(), String> {
+    pub(super) fn checkpoint(&mut self) -> Done {
         self.tell("checkpoint".to_owned());
-        self.pool().checkpoint().map_err(text)?;
+        self.pool().checkpoint()?;
         // A poisoned volume is left out of it, until it has been reopened.
         let volumes = self.pool().volumes().into_iter();
         let sound: Vec<String> = volumes
@@ -104,28 +100,20 @@ impl World {
         Ok(())
     }
 
-    fn snapshot(&mut self, names: &[String]) -> Result<(), String> {
-        if self.model.snapshots.len() >= SNAPSHOTS_MAX {
-            return self.remove_snapshot();
-        }
+    /// One cut of all these volumes.
+    pub(super) fn snapshot(&mut self, of: &[String]) -> Done {
         let cut = self.names;
         let snapshot = self.fresh("s");
-        let all = self.random.chance(50);
-        let one = self.random.pick(names).cloned();
-        let of: Vec<String> = match all {
-            true => names.to_vec(),
-            false => one.into_iter().collect(),
-        };
         self.tell(format!("snapshot {of:?}@{snapshot}"));
-        for volume in &of {
+        for volume in of {
             self.expect_snapshot(volume, &snapshot, Stage::Coming(cut));
         }
         let wanted: Vec<_> = of
             .iter()
             .map(|volume| (name(volume), snap(&snapshot)))
             .collect();
-        self.pool().create_snapshots(&wanted).map_err(text)?;
-        for volume in &of {
+        self.pool().create_snapshots(&wanted)?;
+        for volume in of {
             self.expect_snapshot(volume, &snapshot, Stage::Kept);
             self.of(volume).make_durable();
         }
@@ -140,39 +128,25 @@ impl World {
             .insert(key, SnapshotModel { tree, stage });
     }
 
-    fn any_snapshot(&mut self, volume: Option<&str>) -> Option<(String, String)> {
-        let keys = self.model.snapshots.keys();
-        let fitting: Vec<_> = keys
-            .filter(|key| volume.is_none_or(|volume| key.0 == volume))
-            .cloned()
-            .collect();
-        self.random.pick(&fitting).cloned()
-    }
-
-    fn remove_snapshot(&mut self) -> Result<(), String> {
-        let Some(key) = self.any_snapshot(None) else {
-            return Ok(());
-        };
+    pub(super) fn remove_snapshot(&mut self, key: &SnapshotKey) -> Done {
         self.tell(format!("remove snapshot {key:?}"));
-        self.going(&key);
-        let removed = self.pool().remove_snapshot(&name(&key.0), &snap(&key.1));
-        removed.map_err(text)?;
-        self.model.snapshots.remove(&key);
+        self.going(key);
+        self.pool().remove_snapshot(&name(&key.0), &snap(&key.1))?;
+        self.model.snapshots.remove(key);
         Ok(())
     }
 
-    fn going(&mut self, key: &(String, String)) {
+    fn going(&mut self, key: &SnapshotKey) {
         if let Some(snapshot) = self.model.snapshots.get_mut(key) {
             snapshot.stage = Stage::Going;
         }
     }
 
-    fn clone_volume(&mut self, volume: &str) -> Result<(), String> {
+    /// A clone of a snapshot, or of the present state.
+    pub(super) fn clone_volume(&mut self, volume: &str, from: Option<&SnapshotKey>) -> Done {
         let new = self.fresh("v");
-        let from = self.any_snapshot(Some(volume));
-        let from = from.filter(|_| self.random.chance(60));
         self.tell(format!("clone {volume} ({from:?}) to {new}"));
-        let tree = match &from {
+        let tree = match from {
             Some(key) => self.model.snapshots[key].tree.clone(),
             None => self.tree(volume),
         };
@@ -180,30 +154,26 @@ impl World {
         model.attempt(Some(tree));
         self.model.volumes.insert(new.clone(), model);
         let snapshot = from.map(|key| snap(&key.1));
-        let cloned = self
-            .pool()
-            .clone_volume(&name(volume), snapshot.as_ref(), &name(&new));
-        cloned.map_err(text)?;
+        let (volume_name, new_name) = (name(volume), name(&new));
+        self.pool()
+            .clone_volume(&volume_name, snapshot.as_ref(), &new_name)?;
         self.settled(&new);
         self.of(volume).make_durable();
         Ok(())
     }
 
-    fn rollback(&mut self, volume: &str) -> Result<(), String> {
-        let Some(key) = self.any_snapshot(Some(volume)) else {
-            return self.snapshot(&[volume.to_owned()]);
-        };
+    pub(super) fn rollback(&mut self, key: &SnapshotKey) -> Done {
+        let volume = &key.0;
         self.tell(format!("rollback {key:?}"));
         // The name of what is kept comes from the clock, which is looked at once before.
         let peek = StepClock(AtomicU64::new(self.setting.clock.0.load(Ordering::Relaxed)));
         let kept = format!("before-rollback-{}", peek.now().sortable());
         self.expect_snapshot(volume, &kept, Stage::Coming(self.names));
-        let target = self.model.snapshots[&key].tree.clone();
+        let target = self.model.snapshots[key].tree.clone();
         self.of(volume).attempt(Some(target));
-        let result = self.pool().rollback(&name(volume), &snap(&key.1));
-        let done = result.map_err(text)?;
-        let key = (volume.to_owned(), done.kept.to_string());
-        let snapshot = self.model.snapshots.get_mut(&key);
+        let done = self.pool().rollback(&name(volume), &snap(&key.1))?;
+        let kept = (volume.to_owned(), done.kept.to_string());
+        let snapshot = self.model.snapshots.get_mut(&kept);
         snapshot
             .expect("the kept state has the name of its time")
             .stage = Stage::Kept;
@@ -211,32 +181,101 @@ impl World {
         Ok(())
     }
 
-    fn remove_volume(&mut self, volume: &str) -> Result<(), String> {
+    pub(super) fn remove_volume(&mut self, volume: &str) -> Done {
         self.tell(format!("remove volume {volume}"));
         let keys = self.model.snapshots.keys();
         let own: Vec<_> = keys.filter(|key| key.0 == volume).cloned().collect();
         own.iter().for_each(|key| self.going(key));
         self.of(volume).attempt(None);
-        self.pool().remove_volume(&name(volume)).map_err(text)?;
-        self.model.volumes.remove(volume);
+        self.pool().remove_volume(&name(volume))?;
+        self.settled(volume);
         for key in own {
             self.model.snapshots.remove(&key);
         }
         Ok(())
     }
 
-    /// A change of a volume's files.
-    fn change(&mut self, volume: &str) -> Result<(), String> {
-        let mut tree = self.tree(volume);
-        let Some(change) = Change::any(&mut self.random, &tree) else {
-            return Ok(());
+    /// A change of a volume's files. One that the model refuses must be refused with the same
+    /// error, and nothing changes.
+    pub(super) fn change(&mut self, volume: &str, change: &Change) -> Done {
+        let states = change.states(&self.tree(volume));
+        let told = states.as_ref().err().map_or("", |error| error);
+        self.tell(format!("{volume}: {change:?} {told}"));
+        let opened = self.pool().open_volume(&name(volume))?;
+        match states {
+            Ok(states) => {
+                for state in states {
+                    self.of(volume).attempt(Some(state));
+                }
+                if let Err(error) = change.perform(&opened) {
+                    if error.is_no_space() {
+                        let found = read_tree(&opened, volume, &mut Vec::new());
+                        assert!(self.of(volume).settle_on(&found), "{volume}: a new state");
+                    }
+                    return Err(error.into());
+                }
+                self.of(volume).acknowledge();
+                Ok(())
+            }
+            Err(expected) => match change.perform(&opened) {
+                Err(error) if variant(&error) == expected => Ok(()),
+                Err(error) if self.disk.has_failed() => Err(error.into()),
+                other => panic!("{volume}: {change:?}: {other:?} instead of {expected}"),
+            },
+        }
+    }
+
+    /// A command that names what is not there, or is there already.
+    pub(super) fn refused_command(&mut self, volume: &str) -> Done {
+        let (own, missing) = (name(volume), name("missing"));
+        let snapshots = self.model.snapshots.keys();
+        let taken = snapshots.filter(|key| key.0 == volume).last().cloned();
+        let taken = taken.map(|key| snap(&key.1));
+        let kind = self.random.below(10);
+        self.tell(format!("{volume}: refused command {kind}"));
+        let pool = self.pool();
+        let (outcome, expected) = match (kind, taken) {
+            (0, _) => (pool.create_volume(&new_volume(volume)).map(drop), "Exists"),
+            (1, _) => (pool.clone_volume(&own, None, &own).map(drop), "Exists"),
+            (2, _) => (pool.remove_volume(&missing), "NoVolume"),
+            (3, _) => (
+                pool.rollback(&own, &snap("missing")).map(drop),
+                "NoSnapshot",
+            ),
+            (4, _) => (pool.remove_snapshot(&own, &snap("missing")), "NoSnapshot"),
+            (5, _) => {
+                let cloned = pool.clone_volume(&own, Some(&snap("missing")), &missing);
+                (cloned.map(drop), "NoSnapshot")
+            }
+            (6, _) => {
+                let twice = [(own.clone(), snap("new")), (own, snap("new2"))];
+                (pool.create_snapshots(&twice).map(drop), "Invalid")
+            }
+            (7, _) => (pool.open_volume(&missing).map(drop), "NoVolume"),
+            (_, Some(taken)) => {
+                let again = [(own, taken)];
+                (pool.create_snapshots(&again).map(drop), "Exists")
+            }
+            (_, None) => (pool.create_snapshots(&[]).map(drop), "Invalid"),
         };
-        self.tell(format!("{volume}: {change:?}"));
-        change.predict(&mut tree);
-        self.of(volume).attempt(Some(tree));
-        let opened = self.pool().open_volume(&name(volume)).map_err(text)?;
-        change.perform(&opened).map_err(text)?;
-        self.of(volume).acknowledge();
-        Ok(())
+        let error = outcome.expect_err("a command that must be refused");
+        let text = format!("{error:?}");
+        if text.starts_with(expected) {
+            return Ok(());
+        }
+        assert!(self.disk.has_failed(), "{text} instead of {expected}");
+        Err(error.into())
+    }
+
+    /// After an operation that was refused for want of room, and with room again: nothing is
+    /// poisoned, and what was acknowledged can be made durable.
+    pub(super) fn make_room(&mut self) {
+        self.tell("there is room again".to_owned());
+        self.calm();
+        for info in self.pool().volumes() {
+            assert_eq!(info.poisoned, None, "volume {} after ENOSPC", info.name);
+        }
+        let done = self.checkpoint();
+        done.unwrap_or_else(|failed| panic!("no checkpoint with room again: {}", failed.text));
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::model::{Floor, PoolModel};
+use super::index::IndexFolder;
+use super::model::{Floor, Found, PoolModel};
 use super::reading::read_pool;
 use crate::base::progress::Silent;
 use crate::base::{Clock, PoolId, SplitMix64, Timestamp};
-use crate::disk::SimDisk;
+use crate::disk::{Rates, SimDisk};
 use crate::journal::JournalOptions;
 use crate::pool::recovery::Ground;
 use crate::pool::settings::PoolFile;
@@ -21,7 +22,7 @@ const SEGMENT_BYTES: u32 = 300 << 10;
 
 /// Each look at it is a millisecond later.
 #[derive(Default)]
-pub(super) struct StepClock(pub(super) AtomicU64);
+pub(in crate::pool::tests) struct StepClock(pub(in crate::pool::tests) AtomicU64);
 
 impl Clock for StepClock {
     fn now(&self) -> Timestamp {
@@ -39,20 +40,24 @@ impl Clock for StepClock {
 
 /// What never changes about a run.
 #[derive(Clone)]
-pub(super) struct Setting {
+pub(in crate::pool::tests) struct Setting {
     journal: JournalOptions,
     workers: usize,
-    file: PoolFile,
-    pub(super) clock: Arc<StepClock>,
+    /// What goes wrong now and then for ever.
+    rates: Rates,
+    pub(in crate::pool::tests) file: PoolFile,
+    pub(in crate::pool::tests) clock: Arc<StepClock>,
 }
 
 /// See the module's text. When it is dropped by a panic it tells how it came to it.
-pub(super) struct World {
-    seed: u64,
+pub(in crate::pool::tests) struct World {
+    pub(super) seed: u64,
     pub(super) random: SplitMix64,
-    pub(super) setting: Setting,
-    pub(super) disk: SimDisk,
+    pub(in crate::pool::tests) setting: Setting,
+    pub(in crate::pool::tests) disk: SimDisk,
     pool: Option<Arc<Pool>>,
+    /// None: the pool has no content index.
+    pub(in crate::pool::tests) index: Option<IndexFolder>,
     pub(super) model: PoolModel,
     told: Vec<String>,
     /// Names that were given out.
@@ -74,10 +79,12 @@ fn path() -> PathBuf {
 
 impl World {
     /// An empty medium; the pool is still to be created. `threads`: in some runs a thread makes
-    /// journal files and one helps with sealing, and then a seed repeats a run almost only.
+    /// journal files, one helps with sealing, and one keeps an index, and then a seed repeats a
+    /// run almost only.
     pub(super) fn new(seed: u64, threads: bool) -> World {
         let mut random = SplitMix64::new(seed);
         let (grows, helps) = (random.chance(20), random.chance(20));
+        let (indexes, interrupted) = (random.chance(6), random.chance(20));
         let (grows, helps) = (grows && threads, helps && threads);
         let setting = Setting {
             journal: JournalOptions {
@@ -85,20 +92,67 @@ impl World {
                 files_max: if grows { 4 } else { 2 },
             },
             workers: usize::from(helps),
+            rates: Rates {
+                interrupted: if interrupted { 50 } else { 0 },
+                ..Rates::default()
+            },
             file: PoolFile::new(ID, Timestamp::default()),
             clock: Arc::default(),
         };
-        World {
+        let world = World {
             seed,
             random,
             setting,
             disk: SimDisk::new(),
             pool: None,
+            index: (indexes && threads).then(IndexFolder::new),
             model: PoolModel::default(),
             told: Vec::new(),
             names: 0,
             operations: 0,
-        }
+        };
+        world.calm();
+        world
+    }
+
+    /// A new pool without threads, open.
+    pub(in crate::pool::tests) fn started(seed: u64) -> World {
+        let mut world = World::new(seed, false);
+        world.create().expect("the medium works");
+        world.open().expect("a new pool opens");
+        world
+    }
+
+    /// The same with a content index.
+    pub(in crate::pool::tests) fn with_index(seed: u64) -> World {
+        let mut world = World::new(seed, false);
+        world.create().expect("the medium works");
+        world.index = Some(IndexFolder::new());
+        world.open_as_it_is();
+        world
+    }
+
+    /// Opens the pool with the index folder as it is.
+    pub(in crate::pool::tests) fn open_as_it_is(&mut self) {
+        self.pool = None;
+        let opened = self.open_on(&self.disk, self.index.as_ref());
+        self.pool = Some(opened.expect("the pool opens"));
+    }
+
+    /// Nothing goes wrong any more, but what never stops.
+    pub(in crate::pool::tests) fn calm(&self) {
+        self.disk.disarm();
+        self.disk.set_capacity(None);
+        self.disk.set_rates(self.setting.rates, self.seed);
+    }
+
+    /// Beside what never stops, this goes wrong now and then.
+    pub(super) fn disturb(&self, rates: Rates) {
+        let rates = Rates {
+            interrupted: self.setting.rates.interrupted,
+            ..rates
+        };
+        self.disk.set_rates(rates, self.seed);
     }
 
     pub(super) fn tell(&mut self, text: String) {
@@ -106,7 +160,7 @@ impl World {
     }
 
     /// Makes the pool on the present medium.
-    pub(super) fn create(&mut self) -> PoolResult<()> {
+    pub(in crate::pool::tests) fn create(&mut self) -> PoolResult<()> {
         Pool::create_on(
             &self.disk,
             &path(),
@@ -116,23 +170,25 @@ impl World {
     }
 
     /// Forgets the process that used the medium, and goes on with another one.
-    pub(super) fn replace_disk(&mut self, disk: SimDisk) {
+    pub(in crate::pool::tests) fn replace_disk(&mut self, disk: SimDisk) {
         self.pool = None;
         self.disk = disk;
     }
 
     /// An empty medium of the same kind.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::pool::tests) fn clear(&mut self) {
         self.replace_disk(self.disk.cleared());
+        self.calm();
     }
 
-    fn open_on(&self, disk: &SimDisk) -> PoolResult<Arc<Pool>> {
+    /// Opens the pool on this medium; without an index where it is not the world's own.
+    fn open_on(&self, disk: &SimDisk, index: Option<&IndexFolder>) -> PoolResult<Arc<Pool>> {
         let file = PoolFile::read(disk, &path())?;
         let ground = Ground {
             disk: Arc::new(disk.clone()),
             path: path(),
             lock: None,
-            index_dir: None,
+            index_dir: index.map(IndexFolder::path),
             journal: self.setting.journal.clone(),
             segment_bytes: SEGMENT_BYTES,
             workers: self.setting.workers,
@@ -148,42 +204,86 @@ impl World {
     }
 
     /// Opens the pool: recovery.
-    pub(super) fn open(&mut self) -> PoolResult<()> {
+    pub(in crate::pool::tests) fn open(&mut self) -> PoolResult<()> {
         self.pool = None;
-        self.pool = Some(self.open_on(&self.disk)?);
+        if let Some(index) = &mut self.index {
+            let what = index.suffer(&mut self.random);
+            self.tell(format!("index: {what}"));
+        }
+        self.pool = Some(self.open_on(&self.disk, self.index.as_ref())?);
         Ok(())
     }
 
     /// Whether the medium holds a pool.
-    pub(super) fn exists(&self) -> bool {
-        let read = PoolFile::read(&self.disk, &path());
+    pub(in crate::pool::tests) fn exists(&self) -> bool {
+        self.exists_on(&self.disk)
+    }
+
+    fn exists_on(&self, disk: &SimDisk) -> bool {
+        let read = PoolFile::read(disk, &path());
         !matches!(read, Err(PoolError::NotAPool { .. }))
     }
 
     /// Orderly end: everything is durable.
-    pub(super) fn close(&mut self) {
+    pub(in crate::pool::tests) fn close(&mut self) {
         self.tell("close".to_owned());
         self.pool().close().expect("the medium works");
         self.model.make_durable(|_| true);
     }
 
-    pub(super) fn pool(&self) -> &Arc<Pool> {
+    pub(in crate::pool::tests) fn pool(&self) -> &Arc<Pool> {
         self.pool.as_ref().expect("the pool is open")
     }
 
     /// Compares the open pool with the model, and takes over what it holds.
     pub(super) fn verify(&mut self, floor: Floor, with_check: bool) {
-        let found = read_pool(self.pool());
-        let wrong = self.model.check(&found, floor);
-        assert!(wrong.is_empty(), "{}", wrong.join("\n  "));
+        let found = self.compare(floor);
         if with_check {
             // On a copy, so that what a check publishes does not hide anything here.
             let copy = self.disk.kill();
-            let pool = self.open_on(&copy).expect("the copy opens");
+            let pool = self.open_on(&copy, None).expect("the copy opens");
             let report = pool.check(&Silent).expect("the check comes to its end");
             assert_eq!(report.violations, Vec::<Violation>::new());
         }
         self.model = PoolModel::restart(found);
+    }
+
+    /// Compares the open pool with the model.
+    pub(in crate::pool::tests) fn compare(&self, floor: Floor) -> Found {
+        let found = read_pool(self.pool());
+        self.judge(&found, floor);
+        found
+    }
+
+    fn judge(&self, found: &Found, floor: Floor) {
+        let wrong = self.model.check(found, floor);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n  "));
+    }
+
+    /// Another thing that a power loss at this moment could leave: it opens, and holds what it
+    /// must. Nothing changes here.
+    pub(super) fn try_power_loss(&mut self, seed: u64) -> SimDisk {
+        self.tell(format!("on a copy: power loss {seed:#x}"));
+        let copy = self.disk.crash(seed);
+        let left = copy.kill();
+        if self.exists_on(&copy) {
+            self.try_medium(&copy, Floor::Durable);
+        }
+        left
+    }
+
+    /// What an outage has left opens, and holds what it must.
+    pub(in crate::pool::tests) fn try_medium(&self, medium: &SimDisk, floor: Floor) {
+        let pool = self.open_on(medium, None);
+        let pool = pool.unwrap_or_else(|error| panic!("the copy does not open: {error:?}"));
+        self.judge(&read_pool(&pool), floor);
+        let report = pool.check(&Silent).expect("the check comes to its end");
+        assert_eq!(report.violations, Vec::new());
+    }
+
+    /// Opens the pool on another medium, which may be damaged.
+    pub(in crate::pool::tests) fn open_copy(&self, medium: &SimDisk) -> PoolResult<Arc<Pool>> {
+        self.open_on(medium, None)
     }
 }
 

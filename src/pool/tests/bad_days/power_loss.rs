@@ -1,0 +1,107 @@
+//! Power is lost, or the daemon killed, at each effect of something: all that was durable, or
+//! acknowledged, is there afterwards, and also when the recovery from it is cut short.
+
+use super::super::crash::{Floor, World, outage_anywhere, prepared, scene};
+use crate::disk::Fault;
+use crate::pool::PoolError;
+
+/// During a volume's creation.
+#[test]
+fn power_loss_during_volume_create() {
+    assert!(outage_anywhere(scene("volume create")) > 20);
+}
+
+/// During a volume's removal.
+#[test]
+fn power_loss_during_volume_rm() {
+    assert!(outage_anywhere(scene("volume rm")) > 20);
+}
+
+/// During a checkpoint, at each step.
+#[test]
+fn power_loss_during_a_checkpoint() {
+    assert!(outage_anywhere(scene("checkpoint")) > 20);
+}
+
+/// During writing into a journal file that was used before.
+#[test]
+fn power_loss_during_journal_recycling() {
+    assert!(outage_anywhere(scene("journal recycling")) > 20);
+}
+
+/// During the end of a segment and the start of the next.
+#[test]
+fn power_loss_during_a_segment_rollover() {
+    assert!(outage_anywhere(scene("segment rollover")) > 20);
+}
+
+/// During one cut of three volumes.
+#[test]
+fn power_loss_during_a_snapshot_of_three_volumes() {
+    assert!(outage_anywhere(scene("snapshot of three volumes")) > 20);
+}
+
+/// During rollbacks, to a sealed and to an unsealed snapshot.
+#[test]
+fn power_loss_during_a_rollback() {
+    assert!(outage_anywhere(scene("rollback")) > 20);
+}
+
+/// During clones, of a sealed and of an unsealed snapshot.
+#[test]
+fn power_loss_during_a_clone() {
+    assert!(outage_anywhere(scene("clone")) > 20);
+}
+
+/// During the creation of the first pool: there is none, and it can be made again, or it opens.
+#[test]
+fn power_loss_during_the_first_pool_creation() {
+    let mut whole = World::started(0);
+    whole.clear();
+    whole.create().unwrap();
+    let (mut none, mut some) = (0, 0);
+    for moment in 0..=whole.disk.effects() {
+        let mut world = World::started(0);
+        world.clear();
+        world.disk.arm(Fault::Die(moment));
+        let created = world.create();
+        for loss in 0..4 {
+            let left = world.disk.crash(moment * 4 + loss);
+            match world.open_copy(&left) {
+                Ok(pool) => {
+                    assert!(pool.volumes().is_empty());
+                    some += 1;
+                }
+                Err(PoolError::NotAPool { .. }) => {
+                    assert!(created.is_err(), "the created pool is gone");
+                    none += 1;
+                }
+                Err(other) => panic!("neither a pool nor none: {other:?}"),
+            }
+        }
+        world.clear();
+        world.create().unwrap();
+        world.open().unwrap();
+    }
+    assert!(none > 20 && some > 3, "{none} {some}");
+}
+
+/// During recovery, at each of its effects, with more and more recoveries that are cut short
+/// behind each other.
+#[test]
+fn power_loss_during_recovery() {
+    let world = prepared(scene("a long journal"));
+    let mut medium = world.disk.kill();
+    for moment in 0.. {
+        medium.arm(Fault::Die(moment));
+        if world.open_copy(&medium).is_ok() && !medium.has_failed() {
+            assert!(moment > 5);
+            break;
+        }
+        // The first outage may lose what was not synced; from then on nothing may be lost.
+        let left = medium.kill();
+        world.try_medium(&left, Floor::Acknowledged);
+        world.try_medium(&medium.crash(moment), Floor::Durable);
+        medium = left;
+    }
+}

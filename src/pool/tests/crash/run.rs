@@ -1,0 +1,240 @@
+//! The seeded driver: lives of pools.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::AddAssign;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::model::Floor;
+use super::world::World;
+use crate::base::SplitMix64;
+use crate::disk::{Fault, Rates};
+
+const ROUNDS: u64 = 6;
+
+/// What a run has covered.
+#[derive(Default)]
+pub(super) struct Covered {
+    pub(super) seeds: u64,
+    pub(super) operations: u64,
+    /// Power losses and SIGKILLs.
+    pub(super) outages: u64,
+    /// Recoveries that were cut short.
+    pub(super) cut_short: u64,
+    /// What power losses have left, by fingerprint.
+    pub(super) media: HashSet<u64>,
+}
+
+impl AddAssign for Covered {
+    fn add_assign(&mut self, other: Covered) {
+        self.seeds += other.seeds;
+        self.operations += other.operations;
+        self.outages += other.outages;
+        self.cut_short += other.cut_short;
+        self.media.extend(other.media);
+    }
+}
+
+impl fmt::Display for Covered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} seeds, {} operations, {} crash points ({} during recovery), {} different media",
+            self.seeds,
+            self.operations,
+            self.outages,
+            self.cut_short,
+            self.media.len()
+        )
+    }
+}
+
+/// Runs all seeds; a panic ends the run.
+pub(super) fn on_all_cores<T: Send>(seeds: &[u64], run: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(2, |count| count.get());
+    std::thread::scope(|scope| {
+        let work = || {
+            let mut results = Vec::new();
+            while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                results.push(run(*seed));
+            }
+            results
+        };
+        let running: Vec<_> = (0..threads.min(seeds.len()))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let joined = running.into_iter();
+        joined
+            .flat_map(|thread| thread.join().expect("a violation: see above"))
+            .collect()
+    })
+}
+
+/// Seeds from here on try some more of the media that each power loss could leave.
+pub(super) const SOAK_SEEDS: u64 = 1 << 32;
+const MORE: u64 = 3;
+
+/// One life.
+pub(super) fn live(mut world: World) -> Covered {
+    let mut life = Life {
+        covered: Covered {
+            seeds: 1,
+            ..Covered::default()
+        },
+        more: if world.seed < SOAK_SEEDS { 0 } else { MORE },
+    };
+    life.create(&mut world);
+    for _ in 0..ROUNDS {
+        let floor = work(&mut world);
+        let lost_power = life.outages(&mut world);
+        let floor = if lost_power { Floor::Durable } else { floor };
+        let with_check = world.random.chance(50);
+        world.verify(floor, with_check);
+    }
+    life.covered.operations = world.operations;
+    life.covered
+}
+
+struct Life {
+    covered: Covered,
+    more: u64,
+}
+
+/// What goes wrong while the pool works.
+fn any_fault(random: &mut SplitMix64) -> Option<Fault> {
+    Some(match random.below(100) {
+        0..40 => Fault::Die(random.below(120)),
+        40..48 => Fault::FailSync(random.below(12)),
+        48..56 => Fault::FailWrite(random.below(60)),
+        56..60 => Fault::FailRead(random.below(60)),
+        60..70 => Fault::Full(random.below(25)),
+        _ => return None,
+    })
+}
+
+/// Operations until something is to happen; returns what SIGKILL may lose then.
+fn work(world: &mut World) -> Floor {
+    let fault = any_fault(&mut world.random);
+    let steps = 1 + world.random.below(30);
+    let mut loses_pages = false;
+    if let Some(fault) = fault {
+        world.tell(format!("armed: {fault:?}"));
+        world.disk.arm(fault);
+        loses_pages = matches!(fault, Fault::FailSync(_));
+    } else if world.random.chance(15) {
+        let rate = 1 + world.random.below(20);
+        let rates = Rates {
+            read_error: rate,
+            write_error: rate,
+            sync_error: rate,
+            no_space: rate,
+            interrupted: 0,
+        };
+        world.tell(format!("{rates:?}"));
+        world.disturb(rates);
+        loses_pages = true;
+    } else if world.random.chance(15) {
+        let used: u64 = world.disk.files().iter().map(|(_, len)| len).sum();
+        let room = world.random.below(600 << 10);
+        world.tell(format!("room for {room} bytes"));
+        world.disk.set_capacity(Some(used + room));
+    }
+    for _ in 0..steps {
+        if let Err(failed) = world.step() {
+            world.tell(format!("failed: {}", failed.text));
+            assert!(world.disk.has_failed(), "{}", failed.text);
+            if failed.is_full && !loses_pages {
+                world.make_room();
+            }
+            break;
+        }
+    }
+    world.calm();
+    if !world.disk.has_failed() {
+        if world.random.chance(50) {
+            world.compare(Floor::Newest);
+        }
+        if world.random.chance(10) {
+            world.close();
+        }
+    }
+    match loses_pages && world.disk.has_failed() {
+        true => Floor::Durable,
+        false => Floor::Acknowledged,
+    }
+}
+
+impl Life {
+    /// Creates the pool; a power loss inside leaves a pool that opens, or none.
+    fn create(&mut self, world: &mut World) {
+        if world.random.chance(50) {
+            let after = world.random.below(40);
+            world.tell(format!("the pool's creation dies after {after} effects"));
+            world.disk.arm(Fault::Die(after));
+        }
+        let created = world.create();
+        assert!(created.is_ok() || world.disk.has_failed(), "{created:?}");
+        self.lose_power(world);
+        assert!(
+            world.exists() || created.is_err(),
+            "the created pool is gone"
+        );
+        if !world.exists() {
+            world.clear();
+            world.create().expect("the medium works");
+        }
+        world.open().expect("a new pool opens");
+    }
+
+    /// One outage, or several with recoveries between them that are cut short. Whether power was
+    /// lost.
+    fn outages(&mut self, world: &mut World) -> bool {
+        let mut lost_power = false;
+        let mut cuts = match world.random.chance(50) {
+            true => 1 + world.random.below(3),
+            false => 0,
+        };
+        loop {
+            if world.random.chance(65) {
+                lost_power = true;
+                self.lose_power(world);
+            } else {
+                world.tell("SIGKILL".to_owned());
+                world.replace_disk(world.disk.kill());
+                self.covered.outages += 1;
+            }
+            if cuts > 0 {
+                let fault = match world.random.below(10) {
+                    0 => Fault::FailRead(world.random.below(40)),
+                    1 => Fault::Full(world.random.below(5)),
+                    _ => Fault::Die(world.random.below(60)),
+                };
+                world.tell(format!("recovery meets {fault:?}"));
+                world.disk.arm(fault);
+            }
+            let opened = world.open();
+            if !world.disk.has_failed() {
+                world.disk.disarm();
+                opened.unwrap_or_else(|error| panic!("the pool does not open: {error:?}"));
+                return lost_power;
+            }
+            self.covered.cut_short += 1;
+            cuts -= 1;
+        }
+    }
+
+    fn lose_power(&mut self, world: &mut World) {
+        for _ in 0..self.more {
+            let seed = world.random.next();
+            let left = world.try_power_loss(seed);
+            self.covered.outages += 1;
+            self.covered.media.insert(left.fingerprint());
+        }
+        let seed = world.random.next();
+        world.tell(format!("power loss {seed:#x}"));
+        world.replace_disk(world.disk.crash(seed));
+        self.covered.outages += 1;
+        self.covered.media.insert(world.disk.fingerprint());
+    }
+}
