@@ -334,7 +334,7 @@ impl Volume {
         let mut places = transaction.places().peekable();
         if places.peek().is_some() {
             let mut unsynced = self.unsynced.lock();
-            places.for_each(|place| unsynced.name(&place, at));
+            places.for_each(|place| unsynced.name(place, at));
             // One of these may have been lost since it was stored.
             self.poisonings_seen.store(0, Ordering::Release);
         }
