@@ -3,6 +3,7 @@
 mod check;
 mod copies;
 mod daemon;
+mod full_disk;
 mod mounting;
 mod owners;
 mod pools;
