@@ -43,7 +43,7 @@ use crate::disk::Fault;
 use crate::volume::FsError;
 
 /// Seeds of a run in CI.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 800;
 /// Seeds within which a missing sync must be noticed.
 const CANARY_SEEDS: u64 = 100;
 
