@@ -17,6 +17,18 @@ impl State {
         self.unsynced.push(effect);
     }
 
+    /// As often as the rates say; then the call is repeated as on the real medium.
+    fn be_interrupted(&mut self) {
+        let rate = self.rates.interrupted;
+        let random = &mut self.random;
+        let settled = repeat(|| match in_thousand(random, rate) {
+            true if random.chance(50) => Err(io::ErrorKind::Interrupted.into()),
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        });
+        settled.expect("interruptions are repeated");
+    }
+
     /// A write that goes astray: to another sector of a file that the number chooses.
     fn misdirect(&mut self, file: u64, offset: usize, bytes: Vec<u8>, chosen: u64) {
         let mut random = SplitMix64::new(chosen);
@@ -167,23 +179,6 @@ struct SimFile {
     file: u64,
 }
 
-impl SimFile {
-    /// Is interrupted as often as the rates say, and repeats the call as the real medium does.
-    fn settled(&self, action: &str) {
-        let interrupted = || {
-            let mut state = self.disk.state.lock();
-            let rate = state.rates.interrupted;
-            match in_thousand(&mut state.random, rate) {
-                true if state.random.chance(50) => Err(io::ErrorKind::Interrupted.into()),
-                true => Err(io::ErrorKind::WouldBlock.into()),
-                false => Ok(()),
-            }
-        };
-        let settled = repeat(interrupted);
-        settled.unwrap_or_else(|error| panic!("{action} '{}': {error}", self.path));
-    }
-}
-
 impl DiskFile for SimFile {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<()> {
         match self.read_at(buf, offset)? == buf.len() {
@@ -193,8 +188,8 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<usize> {
-        self.settled("read");
         let mut state = self.disk.state.lock();
+        state.be_interrupted();
         let trouble = state.look("read", &self.path)?;
         if trouble == Some(Trouble::Fails) {
             return Err(broken("read", &self.path));
@@ -211,9 +206,9 @@ impl DiskFile for SimFile {
     }
 
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> DiskResult<()> {
-        self.settled("write to");
         let mut bytes = parts.concat();
         let mut state = self.disk.state.lock();
+        state.be_interrupted();
         let trouble = state.effect(Kind::Write, "write to", &self.path)?;
         let len = state.image(self.file).live.len() as u64;
         let more = (offset + bytes.len() as u64).saturating_sub(len);
@@ -261,6 +256,7 @@ impl DiskFile for SimFile {
 
     fn sync(&self, _step: Step) -> DiskResult<()> {
         let mut state = self.disk.state.lock();
+        state.be_interrupted();
         let trouble = state.effect(Kind::Sync, "sync", &self.path)?;
         if state.lie.is_some_and(|below| self.path.starts_with(below)) {
             return Ok(());
