@@ -374,12 +374,20 @@ impl<'a, 'o> Examiner<'a, 'o> {
         let frames = self.sound.len() + self.faults.len();
         let rest = file_bytes - offset;
         let fits = rest == (frames * ENTRY_BYTES + TRAILER_BYTES) as u64;
+        let fits = fits && frames > 0 && !self.is_frame_cut_short(offset)?;
         if !(is_named || fits) || self.is_torn(offset, file_bytes)? {
             return Ok(ControlFlow::Continue(End::Unclosed));
         }
         let problem = problem.to_owned();
         self.faults.push(SegmentFault::Table { problem });
         Ok(ControlFlow::Continue(End::Damaged { offset }))
+    }
+
+    /// Whether the file ends within a frame: a write that failed halfway.
+    fn is_frame_cut_short(&self, offset: u64) -> DiskResult<bool> {
+        let mut header = [0; FRAME_HEADER_BYTES];
+        let read = self.file.read_at(&mut header, offset)?;
+        Ok(FrameHeader::decode(&header[..read]).is_ok())
     }
 
     /// The frames that a table names; `may_be_torn`: none of them need ever have been synced.

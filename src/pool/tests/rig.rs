@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use crate::base::sync::Mutex;
 
 use crate::base::{Clock, PoolId, Timestamp};
 use crate::disk::{Disk, DiskError, DiskFile, DiskResult, DiskSpace, Fault, SimDisk, Step};

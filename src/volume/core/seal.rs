@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use crate::base::sync::Mutex;
 
 use super::changes::{Changes, Point, pointer_of};
 use super::dirty_block::{DirtyBlock, Under};
@@ -97,7 +97,7 @@ pub(crate) fn edit_tree(
         reach: Mutex::new(std::mem::take(reach)),
     };
     let root = tree::edit(&recorder, base, edits);
-    *reach = recorder.reach.into_inner();
+    *reach = std::mem::take(&mut *recorder.reach.lock());
     root
 }
 

@@ -111,8 +111,8 @@ fn a_flipped_bit_beside_the_frames_of_a_segment() {
     }
 }
 
-/// In the header and in the payload of a block's frame: exactly the files with it cannot be read,
-/// and a check names them.
+/// In the header and in the payload of a block's frame: the files with it cannot be read, and a
+/// check names them, or the frame that is nobody's any more.
 #[test]
 fn a_flipped_bit_in_a_block() {
     let world = closed();
@@ -123,11 +123,7 @@ fn a_flipped_bit_in_a_block() {
             for at in [1, 20, FRAME_HEADER - 2, FRAME_HEADER + 9] {
                 let survey = look(&world, &path, frame + at);
                 assert!(survey.refused.is_none(), "{survey:?}");
-                assert_eq!(
-                    survey.unread.is_empty(),
-                    survey.violations == 0,
-                    "{survey:?}"
-                );
+                assert!(survey.violations > 0, "{path} at {}", frame + at);
                 unread += u64::from(!survey.unread.is_empty());
             }
         }

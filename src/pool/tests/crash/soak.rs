@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::Mutex;
+use crate::base::sync::Mutex;
 
 use super::run::{Covered, SOAK_SEEDS, live, on_all_cores};
 use super::world::World;
@@ -51,7 +51,7 @@ fn soak() {
     });
     let mut all = Covered::default();
     covered.into_iter().for_each(|more| all += more);
-    let violations = violations.into_inner();
+    let violations = std::mem::take(&mut *violations.lock());
     println!("{all}; {} violations {violations:?}", violations.len());
     assert_eq!(violations, [0; 0], "VOLFS_SEEDS repeats them");
 }
