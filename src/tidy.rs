@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::disk::Step;
+use crate::pool::tests::crash::canaries::canary;
+
 /// Modules and the layer that they are in; a module imports from lower layers and from itself.
 const LAYERS: [(&str, u8); 12] = [
     ("base", 0),
@@ -254,4 +257,59 @@ fn every_file_is_a_module() {
         }
     }
     assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// Files of the product that take a step.
+fn takers(sources: &[Source], step: Step) -> Vec<&str> {
+    let name = format!("Step::{step:?}");
+    let takes = |line: &str| {
+        line.match_indices(&name).any(|(at, _)| {
+            let behind = line[at + name.len()..].chars().next();
+            behind.is_none_or(|char| !char.is_alphanumeric())
+        })
+    };
+    let product = sources
+        .iter()
+        .filter(|source| !source.is_test() && source.path != "disk/step.rs");
+    product
+        .filter(|source| source.code().any(|(_, line)| takes(line)))
+        .map(|source| source.path.as_str())
+        .collect()
+}
+
+/// docs/testing.md lists every step with the files that take it and the test that fails without
+/// it, and no step is taken nowhere.
+#[test]
+fn the_steps_are_listed_and_taken() {
+    const FROM: &str = "<!-- steps: generated -->\n";
+    const TO: &str = "<!-- end of steps -->\n";
+    let sources = sources();
+    let mut table =
+        "| step | what it orders | taken in | noticed by |\n|---|---|---|---|\n".to_owned();
+    for step in Step::ALL {
+        let takers = takers(&sources, *step);
+        assert!(!takers.is_empty(), "nothing takes {}", step.name());
+        let files: Vec<String> = takers.iter().map(|path| format!("`{path}`")).collect();
+        let (name, orders, files) = (step.name(), step.orders(), files.join(", "));
+        let canary = canary(*step).map_or("seeds".to_owned(), |test| {
+            let defined = format!("fn {test}() {{");
+            let is_there = sources.iter().any(|source| source.text.contains(&defined));
+            assert!(is_there, "there is no test {test}");
+            format!("`{test}`")
+        });
+        table.push_str(&format!("| {name} | {orders} | {files} | {canary} |\n"));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/testing.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(FROM).expect("the table's beginning");
+    let (_, behind) = rest.split_once(TO).expect("the table's end");
+    let wanted = format!("{before}{FROM}{table}{TO}{behind}");
+    if std::env::var_os("VOLFS_UPDATE_DOCS").is_some() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    let is_right = fs::read_to_string(&path).unwrap() == wanted;
+    assert!(
+        is_right,
+        "the table of steps is out of date: VOLFS_UPDATE_DOCS=1 cargo test --lib tidy::the_steps"
+    );
 }

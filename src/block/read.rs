@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::base::{BlockId, Place, Pointer};
-use crate::disk::DiskError;
+use crate::disk::{DiskError, DiskFile};
 
 use super::compress::{unpack, unpack_to_vec};
 use super::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader, FrameKind, decode_frame};
@@ -34,6 +34,13 @@ pub(super) fn with_buffer<R>(len: usize, work: impl FnOnce(&mut [u8]) -> R) -> R
         BUFFER.set(buffer);
     }
     result
+}
+
+/// Whether the file has no room for the frame. Where it has, a read that ended early says nothing
+/// about the frame.
+fn ends_before(file: &dyn DiskFile, place: &Place) -> bool {
+    let end = u64::from(place.offset) + u64::from(place.len);
+    file.len().is_ok_and(|len| len < end)
 }
 
 /// Why a frame is not at a place.
@@ -119,7 +126,7 @@ impl Core {
         with_buffer(len, |buffer| {
             file.read_exact_at(buffer, u64::from(place.offset))
                 .map_err(|error| match error.source.kind() {
-                    io::ErrorKind::UnexpectedEof => {
+                    io::ErrorKind::UnexpectedEof if ends_before(&*file, place) => {
                         Fault::Damaged("the segment ends before the frame".to_owned())
                     }
                     _ => Fault::Disk(error),

@@ -45,8 +45,8 @@ pub(super) struct Counters {
 }
 
 impl BlockStore {
-    /// Opens the store in `segments/` of the disk, creating the folder if missing, and starts its
-    /// threads. Segments found there are only read; nothing in them counts as durable before
+    /// Opens the store in `segments/` of the disk, which must be there, and starts its threads.
+    /// Segments found there are only read; nothing in them counts as durable before
     /// [`BlockStore::settle`]. The content index is opened, or rebuilt, behind the open store.
     pub fn open(
         disk: Arc<dyn Disk>,

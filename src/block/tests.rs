@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::base::{Pointer, PoolId};
-use crate::disk::{FileDisk, Step};
+use crate::disk::{Disk, FileDisk, Step};
 use hooked_disk::{Call, HookedDisk};
 
 const POOL: PoolId = PoolId([9; 16]);
@@ -38,10 +38,9 @@ impl Fixture {
             first_segment: SegmentId(0),
             index_dir: None,
         };
-        Fixture {
-            folder: tempfile::tempdir().unwrap(),
-            options,
-        }
+        let folder = tempfile::tempdir().unwrap();
+        FileDisk::new(folder.path()).create_dir("segments").unwrap();
+        Fixture { folder, options }
     }
 
     fn with_index() -> Fixture {

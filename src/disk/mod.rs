@@ -27,10 +27,11 @@ pub use lock::{LockFailure, PoolLock};
 pub use read_only::ReadOnlyDisk;
 pub use replace::{Replacing, replace_file};
 #[cfg(test)]
-pub(crate) use sim_disk::{Fault, Rates, SimDisk};
+pub(crate) use sim_disk::{AtStep, Fault, Rates, SimDisk};
 #[cfg(test)]
 pub(crate) use slow_disk::SlowDisk;
 pub use step::Step;
+pub(crate) use step::performs;
 
 /// A folder of files on a medium.
 pub trait Disk: Send + Sync + 'static {
@@ -56,6 +57,12 @@ pub trait Disk: Send + Sync + 'static {
     /// Makes the folder's entries durable: creations, removals, renames. `step` is what that is
     /// needed for.
     fn sync_dir(&self, dir: &str, step: Step) -> DiskResult<()>;
+
+    /// Whether a test leaves this step out.
+    #[cfg(test)]
+    fn leaves_out(&self, _step: Step) -> bool {
+        false
+    }
 
     /// Free and total bytes of the medium, as an unprivileged process may use them.
     fn space(&self) -> DiskResult<DiskSpace>;

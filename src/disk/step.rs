@@ -1,7 +1,10 @@
-//! Every sync of the pool, by name.
+//! Every step of the pool on which durability depends, by name.
 //!
-//! A sync takes the [`Step`] that it performs, so that none can be written, and none be left out in
-//! a test, without saying what it orders.
+//! A sync takes the [`Step`] that it performs, so that none can be written without saying what it
+//! orders. Steps that are no syncs ask [`performs`]. A test leaves out each of them in turn and is
+//! to notice it (`pool/tests/crash/canaries.rs`); docs/testing.md lists them all.
+
+use super::Disk;
 
 /// Names the steps: variant, name for people, what must be done before what and why.
 macro_rules! steps {
@@ -37,18 +40,12 @@ steps! {
     PoolFolderNamed = "pool-folder-named",
         "A new pool's folder is in its parent before anything is made in it: else the whole \
          pool goes.";
-    JournalFolderNamed = "journal-folder-named",
-        "The folder `journal/` is durable before files are made in it.";
     JournalFileMade = "journal-file-made",
         "A new journal file has its full length and its blocks before a record goes into it: a \
          file that is short is taken for unfinished.";
     JournalFileNamed = "journal-file-named",
         "A new journal file is in its folder before a record goes into it: else synced records \
          go with the name.";
-    UnfinishedFileRemoved = "unfinished-file-removed",
-        "A journal file that was never finished is gone before another one gets its number.";
-    SegmentsFolderNamed = "segments-folder-named",
-        "The folder `segments/` is durable before segments are made in it.";
     FirstSuperblock = "first-superblock",
         "A new pool's superblock is written before `pool.toml` says that there is a pool.";
     PoolFilesNamed = "pool-files-named",
@@ -92,7 +89,8 @@ steps! {
     SegmentClosed = "segment-closed",
         "Tables of contents are durable when the pool is closed: else the segments are scanned.";
     SuperblockSettled = "superblock-settled",
-        "What the superblock is read from is on the medium before recovery trusts it.";
+        "What the superblock is read from is on the medium before recovery publishes into the \
+         other slot: else one power loss can tear both.";
     SuperblockReread = "superblock-reread",
         "The superblock's cached pages are dropped before recovery reads it: after a failed \
          sync they may show what is lost.";
@@ -121,4 +119,44 @@ steps! {
     SegmentMended = "segment-mended",
         "A header or a table of contents that was written anew is durable before the repair says \
          so.";
+    RecordChain = "record-chain",
+        "A record is replayed only if its checksum continues that of the record before it: else \
+         what an outage left of lost records is taken for a continuation.";
+    RecordInOwnSector = "record-in-own-sector",
+        "What is appended after a sync starts in a sector of its own: else a torn write of it \
+         damages what was synced.";
+    IncarnationRaised = "incarnation-raised",
+        "Each opening appends under a higher incarnation than any before: else equal records of \
+         two lives make the rest of the older one continue the newer one.";
+    BothSlotsPublished = "both-slots-published",
+        "Where recovery dropped records that name lost frames, both superblock slots have \
+         replay start behind them before new ones are appended: else the slot that is left \
+         after damage drops the new ones, too.";
+    RecoveryPublished = "recovery-published",
+        "What recovery decided is published, with its incarnation, before the first new record \
+         is appended: else the next recovery decides anew, with other records behind.";
+    SegmentNumberUsedUp = "segment-number-used-up",
+        "No new segment gets a number that a replayed record names: else the record's places \
+         point into another segment.";
+    UnusedSlot = "unused-slot",
+        "A superblock goes into the slot that is not in use: else a torn write takes the only \
+         newest state.";
+    ReleaseByOlderSlot = "release-by-older-slot",
+        "The journal is released up to where the older slot's replay starts: else only the \
+         newer slot can be opened.";
+    VolumeBeforeCut = "volume-before-cut",
+        "What a volume held at a snapshot, clone or rollback is durable before that is \
+         answered.";
+}
+
+/// Whether a step that is no sync is to be performed: always, but in a test that leaves it out.
+#[inline(always)]
+pub(crate) fn performs(disk: &dyn Disk, step: Step) -> bool {
+    #[cfg(test)]
+    return !disk.leaves_out(step);
+    #[cfg(not(test))]
+    {
+        let _ = (disk, step);
+        true
+    }
 }

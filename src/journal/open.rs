@@ -14,7 +14,7 @@ use super::{JournalError, JournalOptions, JournalPosition, JournalResult};
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex};
 use crate::base::{Lsn, PoolId};
-use crate::disk::{Disk, Step};
+use crate::disk::{Disk, Step, performs};
 
 /// The log, open for appending. All methods may be called from several threads at once.
 pub struct Journal {
@@ -55,7 +55,8 @@ impl Journal {
     pub const BODY_MAX: usize = BODY_MAX;
 
     /// Creates the folder `journal/` with its first two files, zero-filled and synced. Returns
-    /// the position at which a new pool's log starts. A crash inside leaves an unfinished pool.
+    /// the position at which a new pool's log starts. A crash inside leaves an unfinished pool; the
+    /// folder's own name is durable when the caller has synced the pool's folder.
     ///
     /// # Errors
     /// What the medium said, also when there are such files already;
@@ -67,7 +68,6 @@ impl Journal {
     ) -> JournalResult<JournalPosition> {
         options.check()?;
         disk.create_dir(slots::DIR)?;
-        disk.sync_dir("", Step::JournalFolderNamed)?;
         for number in 0..slots::FIRST_SLOTS {
             slots::make(disk, number, u64::from(options.file_bytes))?;
         }
@@ -97,11 +97,10 @@ impl Journal {
         let pool_seed = pool_seed(pool);
         let file_bytes = u64::from(options.file_bytes);
         let mut found = slots::find(&*disk, &options, pool_seed)?;
+        // Not synced: one that comes back after a power loss is as unfinished as it was, and the
+        // folder's sync after the next making of this number settles which of the two it names.
         for number in &found.unfinished {
             disk.remove(&slots::slot_path(*number))?;
-        }
-        if !found.unfinished.is_empty() {
-            disk.sync_dir(slots::DIR, Step::UnfinishedFileRemoved)?;
         }
         let released = released.min(at.lsn);
         found.slots.sort_by_key(|slot| slot.number);
@@ -116,7 +115,10 @@ impl Journal {
         // Where the last record is not found in any slot, its file may be anywhere: the next
         // file is a safe place, because readers look at its start too.
         let next_start = match current {
-            Some(_) => at.lsn.0.next_multiple_of(SECTOR_BYTES),
+            Some(_) if performs(&*disk, Step::RecordInOwnSector) => {
+                at.lsn.0.next_multiple_of(SECTOR_BYTES)
+            }
+            Some(_) => at.lsn.0,
             None => at.lsn.0.next_multiple_of(file_bytes),
         };
         let files = slots.len() as u32;

@@ -13,7 +13,7 @@ use super::{
     ScanEnd,
 };
 use crate::base::{DecodeError, Lsn, PoolId, VolumeId};
-use crate::disk::Disk;
+use crate::disk::{Disk, Step, performs};
 
 /// Bytes of one read.
 const WINDOW_BYTES: u64 = 4 << 20;
@@ -42,7 +42,7 @@ impl Journal {
         slots::settle(disk)?;
         let pool_seed = pool_seed(pool);
         let slots = slots::find(disk, options, pool_seed)?.slots;
-        let mut reader = Reader::new(slots, u64::from(options.file_bytes), pool_seed);
+        let mut reader = Reader::new(disk, slots, u64::from(options.file_bytes), pool_seed);
         let mut end = ScanEnd {
             position: from,
             incarnation: 0,
@@ -97,7 +97,8 @@ struct FoundRecord {
 }
 
 /// Reads records one behind the other.
-struct Reader {
+struct Reader<'a> {
+    disk: &'a dyn Disk,
     /// Those with the highest incarnation first: where several claim the same logical file, the
     /// others are left over from before a crash.
     slots: Vec<FoundSlot>,
@@ -129,10 +130,11 @@ impl Window {
     }
 }
 
-impl Reader {
-    fn new(mut slots: Vec<FoundSlot>, file_bytes: u64, pool_seed: u64) -> Reader {
+impl<'a> Reader<'a> {
+    fn new(disk: &'a dyn Disk, mut slots: Vec<FoundSlot>, file_bytes: u64, pool_seed: u64) -> Self {
         slots.sort_by_key(|slot| std::cmp::Reverse(slot.incarnation()));
         Reader {
+            disk,
             held: vec![false; slots.len()],
             slots,
             file_bytes,
@@ -186,7 +188,7 @@ impl Reader {
         };
         if header.start != start
             || header.incarnation < incarnation
-            || chain != chain_behind(&raw, previous)
+            || (chain != chain_behind(&raw, previous) && performs(self.disk, Step::RecordChain))
             || offset + header.record_bytes() > self.file_bytes
         {
             return Ok(None);

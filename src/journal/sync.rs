@@ -9,7 +9,7 @@ use crate::base::Lsn;
 use crate::base::sync::atomic::Ordering;
 #[cfg(test)]
 use crate::base::sync::{Sabotage, is_sabotaged};
-use crate::disk::{DiskFile, Step};
+use crate::disk::{DiskFile, Step, performs};
 
 /// Whether somebody flushes, and what for.
 #[derive(Default)]
@@ -80,7 +80,9 @@ impl Leader<'_> {
         let shared = self.shared;
         let target = {
             let mut writer = shared.writer.lock();
-            writer.next_start = writer.next_start.next_multiple_of(SECTOR_BYTES);
+            if performs(&*shared.disk, Step::RecordInOwnSector) {
+                writer.next_start = writer.next_start.next_multiple_of(SECTOR_BYTES);
+            }
             std::mem::swap(&mut self.files, &mut writer.unsynced);
             writer.position.lsn.0
         };

@@ -12,7 +12,7 @@ pub(super) use crate::base::chain;
 use crate::base::sync::{atomic::Ordering, thread};
 use crate::base::{Key, Value};
 use crate::block::Reach;
-use crate::disk::Step;
+use crate::disk::{Step, performs};
 use crate::journal::JournalPosition;
 use crate::tree::{self, Edits};
 use crate::volume::Volume;
@@ -177,7 +177,9 @@ impl Pool {
         published.newest = newest;
         drop(published);
 
-        self.journal()?.release(older.replay_from.lsn);
+        let either = performs(&*self.shared.disk, Step::ReleaseByOlderSlot);
+        let needed = if either { &older } else { &newest };
+        self.journal()?.release(needed.replay_from.lsn);
         self.note_published(root, &sealed);
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
         self.is_unfinished

@@ -1,14 +1,15 @@
 //! Making a pool.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::settings::{self, PoolFile};
 use super::superblock::{Superblock, SuperblockFile};
 use super::{Pool, PoolError, PoolResult};
 use crate::base::{Clock, Lsn, PoolId, SegmentId, SystemClock};
-use crate::disk::{Disk, FileDisk, Step};
+use crate::disk::{Disk, DiskResult, FileDisk, Step};
 use crate::journal::{Journal, JournalOptions, JournalPosition};
 
 /// Folders that a pool has.
@@ -34,8 +35,8 @@ impl Pool {
 
     /// Creates a pool in `path`, which is made 0700 if it is missing and must be empty if not.
     ///
-    /// Order: journal, segments' folder, superblock, and `pool.toml` last, each durable before
-    /// the next. A crash before the last step leaves no pool; the next creation clears it away.
+    /// Order: the folder itself, journal, segments' folder, superblock, and `pool.toml` last, when
+    /// all else is durable. A crash before that leaves no pool; the next creation clears it away.
     pub fn create(path: &Path) -> PoolResult<()> {
         let fail = |action| {
             move |source| PoolError::Folder {
@@ -44,22 +45,12 @@ impl Pool {
                 source,
             }
         };
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .recursive(true)
-            .create(path)
-            .map_err(fail("create the folder of"))?;
+        let (around, own) = split(path).map_err(fail("create the folder of"))?;
+        make_folder(&FileDisk::new(around), own)
+            .map_err(|error| fail("create the folder of")(error.source))?;
         clear_leftovers(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))
             .map_err(fail("set the permissions of"))?;
-
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let parent = FileDisk::new(parent.unwrap_or(Path::new(".")));
-        parent
-            .sync_dir("", Step::PoolFolderNamed)
-            .map_err(|error| fail("make durable the folder of")(error.source))?;
 
         let id = fresh_id().map_err(fail("find a random identity for"))?;
         let file = PoolFile::new(id, SystemClock::new().now());
@@ -92,6 +83,32 @@ pub(super) fn nothing() -> Superblock {
         lsn: Lsn(0),
         chain: 0,
     })
+}
+
+/// The nearest folder above `path` that is there, and what of `path` lies below it.
+fn split(path: &Path) -> io::Result<(&Path, &str)> {
+    let is_there = |above: &&Path| above.as_os_str().is_empty() || above.is_dir();
+    let above = path.ancestors().skip(1).find(is_there);
+    let around = above.unwrap_or(Path::new(""));
+    let own = path.strip_prefix(around).ok().and_then(Path::to_str);
+    let own = own.ok_or(io::ErrorKind::InvalidFilename)?;
+    match around.as_os_str().is_empty() {
+        true => Ok((Path::new("."), own)),
+        false => Ok((around, own)),
+    }
+}
+
+/// Makes a folder and what is missing above it, each durable in the folder above before anything
+/// is made in it: a power loss never takes a pool with a folder that it lies in.
+pub(super) fn make_folder(around: &dyn Disk, path: &str) -> DiskResult<()> {
+    let ends = path.match_indices('/').map(|(at, _)| at);
+    let mut above = "";
+    for end in ends.chain([path.len()]) {
+        around.create_dir(&path[..end])?;
+        around.sync_dir(above, Step::PoolFolderNamed)?;
+        above = &path[..end];
+    }
+    Ok(())
 }
 
 fn first_state(start: JournalPosition) -> Superblock {

@@ -19,7 +19,7 @@ mod settings;
 mod snapshots;
 mod superblock;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod types;
 mod volumes;
 

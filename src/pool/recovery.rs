@@ -8,7 +8,9 @@
 //! 3. Read the catalog's tree; first pass over the journal: watermarks; second pass: replay, per
 //!    volume from its published record until its chain of records ends.
 //! 4. Open the journal behind its last valid record, and publish a checkpoint that bears a higher
-//!    incarnation, before the first new record is appended.
+//!    incarnation, before the first new record is appended. Where replay dropped what names lost
+//!    frames, publish a second one: replay from the older slot would drop it anew, and with it what
+//!    is appended from now on.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -30,7 +32,7 @@ use crate::base::{
     SystemClock, VolumeId,
 };
 use crate::block::{BlockStore, StoreOptions};
-use crate::disk::{Disk, FileDisk, LockFailure, PoolLock};
+use crate::disk::{Disk, FileDisk, LockFailure, PoolLock, Step, performs};
 use crate::journal::{
     Change, Journal, JournalError, JournalOptions, JournalPosition, JournalResult, Record,
     RecordKind, ScanEnd, Transaction,
@@ -51,6 +53,8 @@ pub(super) struct Ground {
     pub(super) index_dir: Option<PathBuf>,
     pub(super) journal: JournalOptions,
     pub(super) segment_bytes: u32,
+    /// Bytes of segments that may be unsynced before a large write syncs them.
+    pub(super) unsynced_max: u64,
     /// Sealing threads beside the caller's.
     pub(super) workers: usize,
     pub(super) clock: Arc<dyn Clock>,
@@ -80,6 +84,8 @@ pub(super) type FreshKey = fn() -> io::Result<[u8; 16]>;
 const BLOCK_SIZE: u32 = 8192;
 /// Bytes after which a segment is closed.
 const SEGMENT_BYTES: u32 = 64 << 20;
+/// Bytes of segments that may be unsynced: bounds what an fsync may find to do.
+const UNSYNCED_MAX: u64 = 64 << 20;
 
 impl Pool {
     /// Opens a pool for use: takes its lock, recovers, starts the checkpoint thread.
@@ -118,7 +124,7 @@ impl Pool {
         let shared = open_parts(&ground, id, options, &newest)?;
         shared.store.settle(newest.settled_below)?;
         let mut catalog = Catalog::load(&shared, newest.catalog, newest.catalog_at)?;
-        let mut end = replay(&shared, id, &ground, &newest, &mut catalog)?;
+        let (mut end, is_whole) = replay(&shared, id, &ground, &newest, &mut catalog)?;
         let journal_cut = journal_cut(&catalog, &end, newest.catalog_at.lsn);
         if let Some(cut) = &journal_cut {
             if !options.cut_damaged_journal {
@@ -133,11 +139,12 @@ impl Pool {
             let file_bytes = u64::from(ground.journal.file_bytes);
             end.position.lsn = Lsn(behind.next_multiple_of(file_bytes));
         }
-        let journal = open_journal(&shared, id, &ground, &slots, &end)?;
+        let raised = u64::from(performs(&*ground.disk, Step::IncarnationRaised));
+        let incarnation = newest.incarnation.max(end.incarnation) + raised;
+        let journal = open_journal(&shared, id, &ground, &slots, &end, incarnation)?;
         if shared.journal.set(journal).is_err() {
             unreachable!("the journal of a pool is opened once");
         }
-        let incarnation = newest.incarnation.max(end.incarnation) + 1;
         let reserve = Reserve::find(&*shared.disk, u64::from(ground.segment_bytes) / 2);
         let pool = Arc::new(Pool {
             path,
@@ -163,9 +170,12 @@ impl Pool {
             journal_options: ground.journal,
             lock: Mutex::new(ground.lock),
         });
-        pool.checkpoint()?;
-        if pool.journal_cut.is_some() {
-            // The older slot still needs the damaged part.
+        if performs(&*pool.shared.disk, Step::RecoveryPublished) {
+            pool.checkpoint()?;
+        }
+        // After a cut of the journal the older slot still needs the damaged part.
+        let is_whole = is_whole && pool.journal_cut.is_none();
+        if !is_whole && performs(&*pool.shared.disk, Step::BothSlotsPublished) {
             pool.checkpoint()?;
         }
         pool.finish_volumes()?;
@@ -207,6 +217,7 @@ pub(super) fn ground_in(path: &Path, disk: Arc<dyn Disk>, lock: Option<PoolLock>
         index_dir: Some(path.join("index")),
         journal: JournalOptions::default(),
         segment_bytes: SEGMENT_BYTES,
+        unsynced_max: UNSYNCED_MAX,
         workers: std::thread::available_parallelism()
             .map_or(2, |count| count.get())
             .min(8),
@@ -251,6 +262,7 @@ pub(super) fn open_parts(
         journal: OnceLock::new(),
         admission: Admission::new(options.dirty_bytes_max),
         clock: ground.clock.clone(),
+        unsynced_max: ground.unsynced_max,
     }))
 }
 
@@ -261,12 +273,12 @@ fn open_journal(
     ground: &Ground,
     slots: &Slots,
     end: &ScanEnd,
+    incarnation: u64,
 ) -> PoolResult<Journal> {
     let newest = slots.newest.replay_from.lsn;
     let released = slots
         .older
         .map_or(newest, |older| older.replay_from.lsn.min(newest));
-    let incarnation = slots.newest.incarnation.max(end.incarnation) + 1;
     let options = ground.journal.clone();
     Ok(Journal::open(
         shared.disk.clone(),
@@ -279,13 +291,14 @@ fn open_journal(
 }
 
 /// Both passes over the journal. Damage is told by the result; what lies before it is replayed.
+/// False beside its end: something in it was dropped.
 pub(super) fn replay(
     shared: &Arc<Shared>,
     id: PoolId,
     ground: &Ground,
     newest: &Superblock,
     catalog: &mut Catalog,
-) -> PoolResult<ScanEnd> {
+) -> PoolResult<(ScanEnd, bool)> {
     let (options, path) = (&ground.journal, &ground.path);
     let scan = |visit: &mut dyn FnMut(Record<'_>) -> JournalResult<()>| {
         Journal::scan(&*shared.disk, id, options, newest.replay_from, visit)
@@ -321,13 +334,14 @@ pub(super) fn replay(
         return Err(error);
     }
     let Replayer { catalog, found, .. } = replayer;
+    let is_whole = found.ended.is_empty() && found.torn.is_empty();
     catalog.drop_torn_snapshots(&found);
     log::info!(
         "pool '{}': {} journal records read",
         path.display(),
         end.records
     );
-    Ok(end)
+    Ok((end, is_whole))
 }
 
 /// What a damaged journal has behind its damage, by the names that volumes have before it.
@@ -421,8 +435,10 @@ impl Replayer<'_> {
         };
         // What a lost segment held may be stored elsewhere too, and then the record stands; so its
         // places must never point into a new segment of that number.
-        for place in transaction.places() {
-            self.shared.store.use_up_number(place.segment);
+        if performs(&*self.shared.disk, Step::SegmentNumberUsedUp) {
+            for place in transaction.places() {
+                self.shared.store.use_up_number(place.segment);
+            }
         }
         if let Some(place) = self.lost_frame(&transaction)? {
             log::warn!(

@@ -55,7 +55,7 @@ impl Pool {
             (volumes, at)
         };
         for (volume, name) in volumes.iter().zip(&names) {
-            volume.sync().map_err(of(name))?;
+            self.sync_cut_volume(volume, name)?;
         }
         self.sync_journal(at)?;
         let catalog = self.catalog.lock();
@@ -171,7 +171,7 @@ impl Pool {
             let old_epoch = live.epoch().wrapping_sub(1);
             (live, kept, old_epoch, at)
         };
-        live.sync().map_err(of(volume))?;
+        self.sync_cut_volume(&live, volume)?;
         self.sync_journal(at)?;
         // What was unlinked but open at the snapshot has no holder now.
         live.reap_orphans().map_err(of(volume))?;

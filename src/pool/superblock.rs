@@ -9,7 +9,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::{ByteReader, DecodeError, Lsn, PoolId, PutBytes, SegmentId};
-use crate::disk::{Disk, DiskFile, Replacing, Step, replace_file};
+use crate::disk::{Disk, DiskFile, Replacing, Step, performs, replace_file};
 use crate::journal::JournalPosition;
 use crate::pool::{PoolError, PoolResult};
 use crate::tree::TreeRoot;
@@ -20,7 +20,7 @@ const PATH: &str = "superblock";
 const SLOT_BYTES: usize = 4096;
 /// Byte offsets of the slots: a megabyte apart, so that one torn or misdirected write, or one
 /// failing erase block, does not take both.
-const SLOT_OFFSETS: [u64; 2] = [0, 1 << 20];
+pub(super) const SLOT_OFFSETS: [u64; 2] = [0, 1 << 20];
 const MAGIC: u64 = u64::from_le_bytes(*b"volfs-sb");
 /// Format version that this code writes and reads.
 pub(crate) const FORMAT_VERSION: u32 = 1;
@@ -285,7 +285,11 @@ impl SuperblockFile {
             return Ok(());
         }
         let slot = superblock.encode(self.pool);
-        let written = self.file.write_at(&[&slot], slot_offset(superblock));
+        let offset = match performs(disk, Step::UnusedSlot) {
+            true => slot_offset(superblock),
+            false => SLOT_OFFSETS[0],
+        };
+        let written = self.file.write_at(&[&slot], offset);
         let published = written.and_then(|()| self.file.sync(Step::SuperblockPublished));
         self.has_failed = published.is_err();
         Ok(published?)

@@ -3,7 +3,7 @@
 mod bad_days;
 mod check;
 mod containment;
-mod crash;
+pub(crate) mod crash;
 mod full_disk;
 mod interleavings;
 mod journal_damage;

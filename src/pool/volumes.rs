@@ -10,7 +10,7 @@ use super::{NewVolume, Pool, PoolError, PoolResult, VolumeInfo, lock_states};
 #[cfg(test)]
 use crate::base::sync::{Sabotage, is_sabotaged};
 use crate::base::{SnapshotName, Value, VolumeId, VolumeName};
-use crate::disk::Step;
+use crate::disk::{Step, performs};
 use crate::journal::{Change, JournalPosition, RecordKind};
 use crate::volume::{FsError, Volume};
 
@@ -158,7 +158,7 @@ impl Pool {
         // A copy holds what the source acknowledged: that must be durable first. A published
         // snapshot is, and can be copied also from a volume that accepts no more changes.
         if !is_durable || source.poison_reason().is_none() {
-            source.sync().map_err(of(volume))?;
+            self.sync_cut_volume(&source, volume)?;
         }
         self.sync_journal(at)?;
         // Files that were unlinked but open in the source have no holder in the clone.
@@ -188,6 +188,14 @@ impl Pool {
         let at = append()?;
         catalog.apply(&self.shared, cut, at, &mut locked, None)?;
         Ok(at)
+    }
+
+    /// Makes durable what a volume held at a cut.
+    pub(super) fn sync_cut_volume(&self, volume: &Volume, name: &VolumeName) -> PoolResult<()> {
+        match performs(&*self.shared.disk, Step::VolumeBeforeCut) {
+            true => volume.sync().map_err(of(name)),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn sync_journal(&self, at: JournalPosition) -> PoolResult<()> {

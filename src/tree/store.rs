@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::base::{Key, PoolId, SegmentId, Value};
     use crate::block::StoreOptions;
-    use crate::disk::{FileDisk, Step};
+    use crate::disk::{Disk, FileDisk, Step};
     use crate::tree::{Cursor, Edits, TreeRoot, check, edit, get};
 
     fn open(dir: &Path) -> Arc<BlockStore> {
@@ -138,7 +138,9 @@ mod tests {
             index_dir: None,
             first_segment: SegmentId(1),
         };
-        BlockStore::open(Arc::new(FileDisk::new(dir)), PoolId([1; 16]), options).unwrap()
+        let disk = FileDisk::new(dir);
+        disk.create_dir("segments").unwrap();
+        BlockStore::open(Arc::new(disk), PoolId([1; 16]), options).unwrap()
     }
 
     fn value(at: u64) -> Value {

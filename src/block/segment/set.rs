@@ -39,16 +39,7 @@ impl SegmentSet {
         pool: PoolId,
         first: SegmentId,
     ) -> BlockResult<SegmentSet> {
-        let names = match disk.list(SEGMENTS_DIR) {
-            Err(error) if error.is_not_found() => {
-                disk.create_dir(SEGMENTS_DIR).map_err(BlockError::Folder)?;
-                // Without it a crash could lose the folder and all synced segments in it.
-                disk.sync_dir("", Step::SegmentsFolderNamed)
-                    .map_err(BlockError::Folder)?;
-                Vec::new()
-            }
-            names => names.map_err(BlockError::Folder)?,
-        };
+        let names = disk.list(SEGMENTS_DIR).map_err(BlockError::Folder)?;
         let set = SegmentSet {
             disk,
             pool,

@@ -145,6 +145,7 @@ fn an_unusable_index_is_rebuilt() {
     let folders = index_folders(&fixture);
     let foreign = tempfile::tempdir().unwrap();
     let disk = std::sync::Arc::new(FileDisk::new(foreign.path()));
+    disk.create_dir("segments").unwrap();
     let other = BlockStore::open(disk, PoolId([1; 16]), fixture.options.clone()).unwrap();
     other.index().drain();
     other.close().unwrap();

@@ -88,6 +88,14 @@ impl Image {
         }
     }
 
+    pub(super) fn unsynced_bytes(&self) -> u64 {
+        let written = |effect: &FileEffect| match effect {
+            FileEffect::Write { bytes, .. } => bytes.len() as u64,
+            FileEffect::Length(_) => 0,
+        };
+        self.unsynced.iter().map(written).sum()
+    }
+
     pub(super) fn lose_pages(&mut self) {
         let is_length = |effect: &FileEffect| matches!(effect, FileEffect::Length(_));
         self.unsynced.retain(is_length);
@@ -98,6 +106,23 @@ impl Image {
         let mut again = self.clone();
         again.sync();
         self.live = again.durable;
+    }
+
+    /// As [`Image::survive`], with some of the sectors that were being written garbled.
+    pub(super) fn survive_garbled(&self, random: &mut SplitMix64) -> Vec<u8> {
+        let mut data = self.survive(random);
+        for effect in &self.unsynced {
+            let FileEffect::Write { offset, bytes } = effect else {
+                continue;
+            };
+            for (at, _) in pieces(*offset, bytes) {
+                let sector = data.chunks_mut(SECTOR).nth(at / SECTOR);
+                if let Some(sector) = sector.filter(|_| random.chance(2)) {
+                    sector.fill(0xa5);
+                }
+            }
+        }
+        data
     }
 
     /// What a power loss leaves of it.

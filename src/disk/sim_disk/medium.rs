@@ -147,10 +147,11 @@ impl Disk for SimDisk {
         Ok(names)
     }
 
-    fn sync_dir(&self, dir: &str, _step: Step) -> DiskResult<()> {
+    fn sync_dir(&self, dir: &str, step: Step) -> DiskResult<()> {
         let mut state = self.state.lock();
+        state.reach(step, "sync folder", dir)?;
         state.effect(Kind::Other, "sync folder", dir)?;
-        if state.lie == Some(&*format!("{dir}/.")) {
+        if state.left_out == Some(step) {
             return Ok(());
         }
         let effects = std::mem::take(&mut state.unsynced);
@@ -161,6 +162,10 @@ impl Disk for SimDisk {
             .for_each(|effect| effect.apply(&mut state.durable));
         state.unsynced = later;
         Ok(())
+    }
+
+    fn leaves_out(&self, step: Step) -> bool {
+        self.state.lock().left_out == Some(step)
     }
 
     fn space(&self) -> DiskResult<DiskSpace> {
@@ -254,11 +259,11 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
-    fn sync(&self, _step: Step) -> DiskResult<()> {
+    fn sync(&self, step: Step) -> DiskResult<()> {
         let mut state = self.disk.state.lock();
-        state.be_interrupted();
+        state.reach(step, "sync", &self.path)?;
         let trouble = state.effect(Kind::Sync, "sync", &self.path)?;
-        if state.lie.is_some_and(|below| self.path.starts_with(below)) {
+        if state.left_out == Some(step) {
             return Ok(());
         }
         let image = state.image(self.file);
@@ -276,7 +281,10 @@ impl DiskFile for SimFile {
 
     fn start_writeback(&self, _offset: u64, _len: u64) {}
 
-    fn drop_cache(&self, _step: Step) {
-        self.disk.state.lock().image(self.file).reread();
+    fn drop_cache(&self, step: Step) {
+        let mut state = self.disk.state.lock();
+        if state.left_out != Some(step) {
+            state.image(self.file).reread();
+        }
     }
 }

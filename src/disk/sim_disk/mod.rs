@@ -15,6 +15,8 @@
 //!   [`sync_dir`](Disk::sync_dir); the sync of a file does nothing for its name. A rename is
 //!   atomic. A file whose name is durable but whose data never was is empty. A folder that is lost
 //!   takes its entries with it.
+//!   In journal files a sector that was being written may also be found garbled; elsewhere volfs
+//!   relies on sectors that are written wholly or not at all.
 //! * **SIGKILL** ([`SimDisk::kill`]): the live images stay, everything unsynced stays unsynced.
 //! * **Death after n effects** ([`Fault::Die`]): every later call fails, which is how the moment of
 //!   a power loss or a SIGKILL is put anywhere inside of an operation.
@@ -40,14 +42,15 @@
 //!   The superblock's slots lie far apart because of it.
 //! * **A short read** ([`Fault::ShortRead`]): the file seems to end early, once.
 //!
-//! What nobody can survive, and shows that a test would notice a missing sync:
+//! What nobody can survive, and shows that a test would notice if the code did not take it:
 //!
-//! * **A sync that does nothing** ([`SimDisk::ignore_syncs`]).
+//! * **A step left out** ([`SimDisk::leave_out`]).
 
 mod faults;
 mod image;
 mod medium;
 mod names;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -57,11 +60,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::base::SplitMix64;
+use crate::disk::Step;
 
 use faults::in_thousand;
 pub(crate) use faults::{Fault, Rates};
 use image::Image;
 use names::{EntryEffect, Names, parent};
+pub(crate) use steps::AtStep;
 
 /// Bytes that are free where there is no capacity.
 const UNLIMITED: u64 = 1 << 40;
@@ -83,7 +88,8 @@ struct State {
     is_dead: bool,
     has_failed: bool,
     effects: u64,
-    lie: Option<&'static str>,
+    left_out: Option<Step>,
+    at_step: Option<AtStep>,
     /// Bytes of the medium; none: more than anybody needs.
     capacity: Option<u64>,
     rates: Rates,
@@ -103,7 +109,8 @@ impl Default for State {
             is_dead: false,
             has_failed: false,
             effects: 0,
-            lie: None,
+            left_out: None,
+            at_step: None,
             capacity: None,
             rates: Rates::default(),
             random: SplitMix64::new(0),
@@ -123,10 +130,10 @@ impl SimDisk {
         }
     }
 
-    /// An empty medium with the same lie.
+    /// An empty medium, with the same step left out.
     pub(crate) fn cleared(&self) -> SimDisk {
         SimDisk::from(State {
-            lie: self.state.lock().lie,
+            left_out: self.state.lock().left_out,
             ..State::default()
         })
     }
@@ -149,7 +156,7 @@ impl SimDisk {
             .retain(|path, _| parent(path).is_empty() || folders.contains(parent(path)));
         let mut after = State {
             next_file: state.next_file,
-            lie: state.lie,
+            left_out: state.left_out,
             capacity: state.capacity,
             rates: state.rates,
             random: state.random.clone(),
@@ -157,9 +164,12 @@ impl SimDisk {
             durable: names,
             ..State::default()
         };
-        for file in after.live.files.values() {
+        for (path, file) in &after.live.files {
             if let Some(image) = state.files.get(file) {
-                let bytes = image.survive(&mut random);
+                let bytes = match path.starts_with("journal/") {
+                    true => image.survive_garbled(&mut random),
+                    false => image.survive(&mut random),
+                };
                 let image = Image {
                     live: bytes.clone(),
                     durable: bytes,
@@ -175,18 +185,12 @@ impl SimDisk {
     pub(crate) fn kill(&self) -> SimDisk {
         SimDisk::from(State {
             fault: None,
+            at_step: None,
             is_dead: false,
             has_failed: false,
             effects: 0,
             ..self.state.lock().clone()
         })
-    }
-
-    /// From now on, and after every outage, syncs below this path are answered and do nothing:
-    /// those of files whose path starts with it, or of the folder, where it is `folder/.`. So a
-    /// test sees whether it would notice that a sync is missing above.
-    pub(crate) fn ignore_syncs(&self, below: &'static str) {
-        self.state.lock().lie = Some(below);
     }
 
     /// Arms a fault.
@@ -196,7 +200,9 @@ impl SimDisk {
 
     /// Nothing goes wrong any more, unless it has already. A medium that was full has room again.
     pub(crate) fn disarm(&self) {
-        self.state.lock().fault = None;
+        let mut state = self.state.lock();
+        state.fault = None;
+        state.at_step = None;
     }
 
     /// How often calls go wrong from now on, and after every outage.

@@ -107,7 +107,7 @@ impl Subject {
                 let replayed = replay(&subject.shared, id, &quiet, &start, &mut catalog);
                 subject
                     .violations
-                    .extend(journal_violation(replayed, &start)?);
+                    .extend(journal_violation(replayed.map(|(end, _)| end), &start)?);
                 subject.families = families(&catalog, &subject.shared, &[], Live::AsReplayed)?;
             }
             // The walk over the catalog's tree finds which node it is.

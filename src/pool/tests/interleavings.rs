@@ -45,6 +45,7 @@ fn open(disk: Arc<dyn Disk>, dirty_bytes_max: u64) -> Arc<Pool> {
         index_dir: None,
         journal: JOURNAL,
         segment_bytes: 64 << 10,
+        unsynced_max: 64 << 20,
         workers: 0,
         clock: Arc::new(SystemClock::new()),
         fresh_key: || Ok([3; 16]),

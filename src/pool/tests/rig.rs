@@ -284,6 +284,7 @@ impl Rig {
             index_dir: None,
             journal: self.journal.clone(),
             segment_bytes: self.segment_bytes,
+            unsynced_max: 64 << 20,
             workers: 0,
             clock: Arc::new(StillClock),
             fresh_key: || Ok([3; 16]),

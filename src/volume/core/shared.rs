@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Bytes of segments that may be unsynced before a large write syncs them.
+    pub(crate) unsynced_max: u64,
 }
 
 impl Shared {

@@ -35,6 +35,7 @@ impl Bench {
             index_dir: None,
             first_segment: SegmentId(1),
         };
+        disk.create_dir("segments").expect("a folder");
         let store = BlockStore::open(disk.clone(), pool, options).expect("a store");
         let journal_options = JournalOptions {
             file_bytes: 8 << 20,
@@ -50,6 +51,7 @@ impl Bench {
             journal: OnceLock::from(journal),
             admission: Admission::new(1 << 30),
             clock: Arc::new(SystemClock::new()),
+            unsynced_max: 64 << 20,
         });
         let base = Layer::sealed(None, Counts::default());
         let settings = VolumeSettings {

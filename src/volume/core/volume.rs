@@ -24,10 +24,6 @@ use crate::disk::Step;
 use crate::journal::{Journal, JournalError, RecordKind, Transaction};
 use crate::volume::{FsError, FsResult, keys};
 
-/// Bytes in segments that may wait for a sync before a large write waits for them: a commit that
-/// must sync the same segments stays short.
-const UNSYNCED_MAX: u64 = 64 << 20;
-
 /// Who asks, and for which state of the volume.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request {
@@ -388,7 +384,7 @@ impl Volume {
         self.check_poison()?;
         self.shared.enter(Need::Room)?;
         let states = seal_pieces(&self.shared, pieces, BlockState::Hole)?;
-        if self.shared.store.unsynced_bytes() > UNSYNCED_MAX {
+        if self.shared.store.unsynced_bytes() > self.shared.unsynced_max {
             self.shared.store.sync_healthy(Step::SegmentWithinCap);
             // What was lost right now is refused while that can be told to whoever wrote it; for
             // the failure of others they answer themselves.

@@ -29,6 +29,7 @@ fn ground(disk: &SimDisk) -> Ground {
         index_dir: None,
         journal: journal(),
         segment_bytes: 64 << 10,
+        unsynced_max: 64 << 20,
         workers: 0,
         clock: Arc::new(SystemClock::new()),
         fresh_key: || Ok([3; 16]),

@@ -11,6 +11,10 @@ impl World {
     /// A random operation: valid, but one in ten, which must be refused.
     pub(super) fn step(&mut self) -> Done {
         self.operations += 1;
+        self.check_unsynced();
+        if self.aside.is_due(3) {
+            return self.save_list();
+        }
         let status = self.pool().status();
         if status.journal_bytes > status.journal_capacity / 3 {
             // There is no thread that does it: twice, because the older slot holds journal space.

@@ -122,6 +122,8 @@ fn work(world: &mut World) -> Floor {
         world.tell(format!("armed: {fault:?}"));
         world.disk.arm(fault);
         loses_pages = matches!(fault, Fault::FailSync(_));
+    } else if world.arm_at_a_step() {
+        loses_pages = true;
     } else if world.random.chance(15) {
         let rate = 1 + world.random.below(20);
         let rates = Rates {
@@ -172,6 +174,8 @@ impl Life {
             let after = world.random.below(40);
             world.tell(format!("the pool's creation dies after {after} effects"));
             world.disk.arm(Fault::Die(after));
+        } else {
+            world.arm_at_a_step();
         }
         let created = world.create();
         assert!(created.is_ok() || world.disk.has_failed(), "{created:?}");
@@ -199,12 +203,16 @@ impl Life {
             if world.random.chance(65) {
                 lost_power = true;
                 self.lose_power(world);
+                world.damage_a_slot();
             } else {
                 world.tell("SIGKILL".to_owned());
                 world.replace_disk(world.disk.kill());
                 self.covered.outages += 1;
             }
-            if cuts > 0 {
+            if cuts > 0 && world.arm_at_a_step() {
+                // A sync that fails loses pages, as a power loss does.
+                lost_power = true;
+            } else if cuts > 0 {
                 let fault = match world.random.below(10) {
                     0 => Fault::FailRead(world.random.below(40)),
                     1 => Fault::Full(world.random.below(5)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::aside::{self, Aside};
 use super::index::IndexFolder;
 use super::model::{Floor, Found, PoolModel};
 use super::reading::read_pool;
@@ -16,7 +17,7 @@ use crate::pool::recovery::Ground;
 use crate::pool::settings::PoolFile;
 use crate::pool::{Pool, PoolError, PoolOptions, PoolResult, Violation};
 
-const ID: PoolId = PoolId([0x51; 16]);
+pub(super) const ID: PoolId = PoolId([0x51; 16]);
 /// Bytes of a segment: some rollovers in each run.
 const SEGMENT_BYTES: u32 = 300 << 10;
 
@@ -63,6 +64,7 @@ pub(in crate::pool::tests) struct World {
     /// Names that were given out.
     pub(super) names: u64,
     pub(super) operations: u64,
+    pub(super) aside: Aside,
 }
 
 impl Drop for World {
@@ -73,7 +75,7 @@ impl Drop for World {
     }
 }
 
-fn path() -> PathBuf {
+pub(super) fn path() -> PathBuf {
     Path::new("simulated").to_owned()
 }
 
@@ -110,6 +112,7 @@ impl World {
             told: Vec::new(),
             names: 0,
             operations: 0,
+            aside: Aside::new(seed),
         };
         world.calm();
         world
@@ -155,12 +158,21 @@ impl World {
         self.disk.set_rates(rates, self.seed);
     }
 
+    /// A journal of up to four files of 32 KiB; a thread makes the further ones.
+    pub(super) fn shorten_journal_files(&mut self) {
+        self.setting.journal = JournalOptions {
+            file_bytes: 32 << 10,
+            files_max: 4,
+        };
+    }
+
     pub(super) fn tell(&mut self, text: String) {
         self.told.push(format!("  {:4} {text}", self.operations));
     }
 
     /// Makes the pool on the present medium.
     pub(in crate::pool::tests) fn create(&mut self) -> PoolResult<()> {
+        self.make_folder();
         Pool::create_on(
             &self.disk,
             &path(),
@@ -191,6 +203,7 @@ impl World {
             index_dir: index.map(IndexFolder::path),
             journal: self.setting.journal.clone(),
             segment_bytes: SEGMENT_BYTES,
+            unsynced_max: aside::UNSYNCED_MAX,
             workers: self.setting.workers,
             clock: self.setting.clock.clone(),
             fresh_key: || Ok([3; 16]),
@@ -211,6 +224,10 @@ impl World {
             self.tell(format!("index: {what}"));
         }
         self.pool = Some(self.open_on(&self.disk, self.index.as_ref())?);
+        // A table that could not be read is not missing.
+        if !self.disk.has_failed() {
+            self.check_closed_segments();
+        }
         Ok(())
     }
 
@@ -228,6 +245,7 @@ impl World {
     pub(in crate::pool::tests) fn close(&mut self) {
         self.tell("close".to_owned());
         self.pool().close().expect("the medium works");
+        self.note_closed_segments();
         self.model.make_durable(|_| true);
     }
 
@@ -237,6 +255,7 @@ impl World {
 
     /// Compares the open pool with the model, and takes over what it holds.
     pub(super) fn verify(&mut self, floor: Floor, with_check: bool) {
+        self.verify_list();
         let found = self.compare(floor);
         if with_check {
             // On a copy, so that what a check publishes does not hide anything here.
