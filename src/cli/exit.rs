@@ -69,8 +69,13 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
 pub(crate) fn tell(error: &ServiceError) {
     eprintln!("volfs: {error}");
     for hint in &error.hints {
-        eprintln!("hint: {hint}");
+        self::hint(hint);
     }
+}
+
+/// Tells what the user may do.
+pub(crate) fn hint(text: &str) {
+    eprintln!("hint: {text}");
 }
 
 /// Tells what did not go quite as wanted.

@@ -11,6 +11,11 @@ use crate::fuse::MountError;
 use crate::pool::PoolError;
 use crate::volume::FsError;
 
+/// What to do about a journal that is damaged below what was durable.
+pub const DAMAGED_JOURNAL_HINT: &str = "restore the pool's folder from a copy; or copy the folder \
+     first, then `volfs check --repair --cut-journal` gives up the changes in and behind the \
+     damage, fsynced ones too";
+
 /// Result of a use case.
 pub type ServiceResult<T> = Result<T, ServiceError>;
 
@@ -115,6 +120,9 @@ impl From<PoolError> for ServiceError {
         }
         if kind == Kind::Corrupt {
             made = made.hint("`volfs check` lists everything that is damaged");
+        }
+        if matches!(error, PoolError::JournalDamaged { .. }) {
+            made = made.hint(DAMAGED_JOURNAL_HINT);
         }
         made
     }
@@ -222,6 +230,18 @@ mod tests {
             Kind::Corrupt
         );
         assert_eq!(kind(PoolError::Closed), Kind::Environment);
+    }
+
+    /// Who meets a damaged journal is told the way out, and to copy the folder before.
+    #[test]
+    fn a_damaged_journal_names_the_way_out() {
+        let problem = "at 8".to_owned();
+        let error = ServiceError::from(PoolError::JournalDamaged { problem });
+        assert_eq!(error.message, "the journal is damaged: at 8");
+        let hint = error.hints.last().unwrap();
+        assert!(hint.contains("copy the folder first, then `volfs check --repair --cut-journal`"));
+        let of_others = ServiceError::from(PoolError::Closed);
+        assert_eq!(of_others.hints, Vec::<String>::new());
     }
 
     /// An error survives the way through JSON, and a kind of the future becomes `failed`.

@@ -28,7 +28,7 @@ mod wire;
 
 pub use access::{Access, By};
 pub use calls::{Call, Verb};
-pub use error::{Kind, ServiceError, ServiceResult, chain};
+pub use error::{DAMAGED_JOURNAL_HINT, Kind, ServiceError, ServiceResult, chain};
 pub use server::Daemon;
 pub use service::{DRIVER, Life, Service, VERSION};
 pub use types::*;

@@ -4,7 +4,7 @@ use super::access::check_exists;
 use super::client::Client;
 use super::{Access, Kind, ServiceError, ServiceResult};
 use crate::base::progress::Progress;
-use crate::pool::{CheckOptions, CheckReport, Pool, PoolError};
+use crate::pool::{CheckOptions, CheckReport, Pool, PoolError, RepairOptions};
 
 impl Access {
     /// Checks the pool in this process and changes nothing; none if a daemon serves it, which
@@ -26,7 +26,11 @@ impl Access {
 
     /// Repairs the pool in this process. `Kind::Busy` while a daemon serves it or another command
     /// has it open.
-    pub fn repair(&mut self, progress: &dyn Progress) -> ServiceResult<CheckReport> {
+    pub fn repair(
+        &mut self,
+        options: RepairOptions,
+        progress: &dyn Progress,
+    ) -> ServiceResult<CheckReport> {
         check_exists(self.pool())?;
         if let Some(client) = Client::connect(self.pool())? {
             let message = format!(
@@ -38,7 +42,7 @@ impl Access {
                 .hint("`volfs scrub` verifies, and heals what has a healthy copy, beside it")
                 .hint("to repair the rest, unmount its volumes and `volfs daemon stop`"));
         }
-        Pool::repair(self.pool(), progress).map_err(refused)
+        Pool::repair(self.pool(), options, progress).map_err(refused)
     }
 }
 

@@ -28,8 +28,9 @@ use std::sync::Arc;
 
 pub use check::{CheckOptions, CheckReport, InodeRule, Repair, StateName, Violation};
 pub use error::{PoolError, PoolResult};
+pub use repair::RepairOptions;
 pub use types::{
-    JournalCut, NewVolume, PoolOptions, PoolStatus, Rollback, SnapshotInfo, VolumeInfo,
+    JournalCut, LostRecords, NewVolume, PoolOptions, PoolStatus, Rollback, SnapshotInfo, VolumeInfo,
 };
 
 use self::catalog::Catalog;

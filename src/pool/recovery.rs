@@ -24,7 +24,10 @@ use super::cut::Cut;
 use super::reserve::Reserve;
 use super::settings::PoolFile;
 use super::superblock::{Slots, Superblock, SuperblockFile};
-use super::{JournalCut, Pool, PoolError, PoolOptions, PoolResult, Published, create, lock_states};
+use super::{
+    JournalCut, LostRecords, Pool, PoolError, PoolOptions, PoolResult, Published, create,
+    lock_states,
+};
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64};
 use crate::base::{
@@ -128,10 +131,10 @@ impl Pool {
         let journal_cut = journal_cut(&catalog, &end, newest.catalog_at.lsn);
         if let Some(cut) = &journal_cut {
             if !options.cut_damaged_journal {
-                let problem = format!("pool '{}': {}", path.display(), describe(cut));
+                let problem = format!("pool '{}': {}", path.display(), cut);
                 return Err(PoolError::JournalDamaged { problem });
             }
-            log::error!("the journal is cut off: {}", describe(cut));
+            log::error!("the journal is cut off {cut}");
             // Behind all remains, so that none of them is ever taken for a part of the log that
             // goes on here, nor for proof of damage; and behind all that is in trees, so that no
             // new record is taken for one of these.
@@ -346,7 +349,7 @@ pub(super) fn replay(
 
 /// What a damaged journal has behind its damage, by the names that volumes have before it.
 /// `published` was on the medium before a superblock named it.
-fn journal_cut(catalog: &Catalog, end: &ScanEnd, published: Lsn) -> Option<JournalCut> {
+pub(super) fn journal_cut(catalog: &Catalog, end: &ScanEnd, published: Lsn) -> Option<JournalCut> {
     let short = || {
         let problem = format!("no valid record follows here, but {published} was published");
         (end.position.lsn < published).then_some((end.position.lsn, problem))
@@ -357,23 +360,15 @@ fn journal_cut(catalog: &Catalog, end: &ScanEnd, published: Lsn) -> Option<Journ
         Some(entry) => Some(entry.record.name.to_string()),
         None => Some(format!("volume {id}")),
     };
-    let lost = end.behind.iter().map(|(id, count)| (name(id), *count));
+    let lost = end.behind.iter().map(|(id, count)| LostRecords {
+        volume: name(id),
+        records: *count,
+    });
     Some(JournalCut {
         at,
         problem,
         lost: lost.collect(),
     })
-}
-
-fn describe(cut: &JournalCut) -> String {
-    let of = |(name, count): &(Option<String>, u64)| match name {
-        Some(name) => format!("'{name}' ({count})"),
-        None => format!("the catalog ({count})"),
-    };
-    let lost: Vec<String> = cut.lost.iter().map(of).collect();
-    let (at, problem) = (cut.at, &cut.problem);
-    let lost = lost.join(", ");
-    format!("at {at}: {problem}; records in or behind the damage, at least: {lost}")
 }
 
 /// Takes the marks of a watermark record.

@@ -1,7 +1,10 @@
 //! What the pool tells and is told: plain types.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 use crate::base::{Lsn, PoolId, SnapshotId, SnapshotName, Timestamp, VolumeId, VolumeName};
 
@@ -21,17 +24,51 @@ pub struct PoolOptions {
     pub cut_damaged_journal: bool,
 }
 
-/// What was given up to open a pool whose journal is damaged.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What was given up to open a pool whose journal is damaged. The names in JSON stay as they are.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JournalCut {
     /// The last position before the damage: everything after it is lost.
     pub at: Lsn,
     /// What is wrong there.
     pub problem: String,
-    /// Whose records were found behind the damage, as far as they can be told, and how many; the
-    /// catalog (volumes and snapshots made, removed, rolled back) is `None`. The damaged record
-    /// itself may be missing.
-    pub lost: Vec<(Option<String>, u64)>,
+    /// Whose records were found in or behind the damage, as far as they can be told. The damaged
+    /// record itself may be missing.
+    pub lost: Vec<LostRecords>,
+}
+
+impl fmt::Display for JournalCut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lost = LostRecords::list(&self.lost);
+        write!(f, "at {}: {}; {lost}", self.at, self.problem)
+    }
+}
+
+/// Records in or behind a journal's damage.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LostRecords {
+    /// The volume that they change, by the name that it has before the damage; none: the catalog
+    /// (volumes and snapshots made, removed, rolled back).
+    pub volume: Option<String>,
+    /// How many were found.
+    pub records: u64,
+}
+
+impl LostRecords {
+    /// All of them in one line, for people.
+    pub(crate) fn list(all: &[LostRecords]) -> String {
+        let of = |one: &LostRecords| match &one.volume {
+            Some(name) => format!("'{name}' ({})", one.records),
+            None => format!("the catalog ({})", one.records),
+        };
+        let list: Vec<String> = all.iter().map(of).collect();
+        match list.is_empty() {
+            true => "no records were found behind the damage".to_owned(),
+            false => format!(
+                "records in or behind the damage, at least: {}",
+                list.join(", ")
+            ),
+        }
+    }
 }
 
 impl Default for PoolOptions {

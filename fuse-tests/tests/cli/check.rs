@@ -16,6 +16,8 @@ use crate::{BUSY, CORRUPT, NOT_FOUND, USAGE, assert_says};
 
 const LENGTH: u32 = 400_000;
 const BLOCK: usize = 8192;
+/// What the damaged record of a journal holds.
+const NEEDLE: &str = "the needle that a bit is flipped in";
 
 /// The file's bytes: they do not compress, and no block is like another.
 fn content() -> Vec<u8> {
@@ -163,6 +165,113 @@ fn repair_needs_the_pool_for_itself() {
         .read_exact_at(&mut block, 3 * BLOCK as u64)
         .unwrap_err();
     assert_eq!(lost.raw_os_error(), Some(5), "{lost}");
+}
+
+/// A pool whose daemon has died, with a damaged journal: in `data` lies `kept` before the damage,
+/// and `damaged` is what it hit; `behind` has records behind it, `before` has not.
+fn pool_with_damaged_journal() -> Fixture {
+    let fixture = Fixture::new();
+    let create = |name: &str| fixture.ok(&["volume", "create", name]);
+    for name in ["before", "data", "behind"] {
+        create(name);
+    }
+    fixture.set("checkpoint_age_secs", 3600);
+    let write = |volume: &str, name: &str, content: &str| {
+        let path = fixture.mount_point(volume).join(name);
+        fs::write(&path, content).unwrap();
+        File::open(&path).unwrap().sync_all().unwrap();
+    };
+    for name in ["before", "data", "behind"] {
+        fixture.mount(name);
+        write(name, "kept", "before the damage");
+    }
+    write("data", "damaged", NEEDLE);
+    write("behind", "lost", "behind the damage");
+    fixture.kill_daemon();
+    let entries = fs::read_dir(fixture.pool().join("journal")).unwrap();
+    let mut hits = 0;
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        let bytes = fs::read(&path).unwrap();
+        let mut windows = bytes.windows(NEEDLE.len());
+        if let Some(at) = windows.position(|found| found == NEEDLE.as_bytes()) {
+            let file = File::options().write(true).open(&path).unwrap();
+            file.write_all_at(&[bytes[at] ^ 1], at as u64).unwrap();
+            hits += 1;
+        }
+    }
+    assert_eq!(hits, 1, "the content lies in one record");
+    fixture
+}
+
+/// A pool with a damaged journal is opened by no command, and repair alone leaves the journal as it
+/// is: all of them name the way out. `--cut-journal` goes it, tells by volume what is lost, and
+/// leaves a sound pool in which every volume is as it was before the damage.
+#[test]
+fn a_damaged_journal_is_cut_off_on_demand_only() {
+    let hint = [
+        "copy the folder first",
+        "volfs check --repair --cut-journal",
+    ];
+    let fixture = pool_with_damaged_journal();
+    fixture.fails(USAGE, &["check", "--cut-journal"]);
+    for command in [
+        &["mount", "data"][..],
+        &["volume", "ls"],
+        &["snapshot", "create", "data@s"],
+    ] {
+        let stderr = fixture.fails(CORRUPT, command);
+        assert_says(&stderr, &hint);
+        assert_says(&stderr, &["'data' (", "'behind' ("]);
+    }
+    let mut told = Vec::new();
+    for arguments in [&["check"][..], &["check", "--repair"]] {
+        let ran = fixture.volfs(arguments).expect_code(CORRUPT);
+        assert_says(&ran.stdout, &["journal", "'data' (", "1 violation"]);
+        assert_says(&ran.stderr, &hint);
+        let report = json(&fixture, CORRUPT, arguments);
+        assert_eq!(report["journal_cut"], Value::Null);
+        told.push(report["violations"][0].clone());
+    }
+    assert_eq!(told[0], told[1]);
+
+    let report = json(&fixture, 0, &["check", "--repair", "--cut-journal"]);
+    let cut = &report["journal_cut"];
+    for (field, of_violation) in [("at", "lsn"), ("problem", "problem"), ("lost", "lost")] {
+        assert_eq!(cut[field], told[0][of_violation], "{cut}");
+    }
+    let lost = cut["lost"].as_array().unwrap();
+    let volumes: Vec<_> = lost.iter().map(|one| one["volume"].as_str()).collect();
+    assert_eq!(volumes, [Some("data"), Some("behind")]);
+    assert!(lost.iter().all(|one| one["records"].as_u64() > Some(0)));
+
+    let again = fixture.json(&["check", "--repair", "--cut-journal"]);
+    assert_eq!(again["journal_cut"], Value::Null);
+    for name in ["before", "data", "behind"] {
+        let kept = fs::read(fixture.mount(name).join("kept")).unwrap();
+        assert_eq!(kept, b"before the damage");
+    }
+    let path = |volume: &str, name: &str| fixture.mount_point(volume).join(name);
+    assert!(!path("behind", "lost").exists());
+    assert_ne!(
+        fs::read(path("data", "damaged")).unwrap_or_default(),
+        NEEDLE.as_bytes()
+    );
+}
+
+/// The cut is told as a table, too.
+#[test]
+fn what_a_cut_journal_has_lost_is_a_table() {
+    let fixture = pool_with_damaged_journal();
+    let text = fixture.ok(&["check", "--repair", "--cut-journal"]);
+    assert_says(&text, &["journal: cut off at", "everything is sound"]);
+    let rows = crate::rows(&text);
+    let of = |name: &str| rows.iter().find(|row| row[0] == name);
+    assert!(of("VOLUME").is_some(), "{text}");
+    for name in ["data", "behind"] {
+        let records: u64 = of(name).unwrap()[1].parse().unwrap();
+        assert!(records > 0, "{text}");
+    }
+    assert!(of("before").is_none(), "{text}");
 }
 
 /// A file large enough for a scrub at a low rate to take long.

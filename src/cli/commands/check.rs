@@ -7,7 +7,7 @@ use crate::cli::exit::Outcome;
 use crate::cli::output::Format;
 use crate::cli::progress::Bar;
 use crate::daemon::{By, CheckPool, Kind, ServiceResult};
-use crate::pool::{CheckOptions, CheckReport};
+use crate::pool::{CheckOptions, CheckReport, RepairOptions};
 
 const AFTER_HELP: &str = "\
 Without --repair nothing is changed. Where a daemon serves the pool it checks what it has
@@ -17,11 +17,17 @@ published; otherwise this command looks at the pool itself.
 (tables of contents, the index, a superblock slot) and heals blocks and tree nodes of which there
 is a healthy copy. What is lost stays an I/O error for who reads it, and is listed.
 
+A damaged journal is only listed, and the pool not opened by any command: what it recorded in and
+behind the damage cannot be brought back. With --cut-journal the log is cut off there. Every
+volume is then as it was at some moment before, changes that were fsynced later are gone, and so
+are snapshots and volumes made later; what is lost is told by volume. Copy the folder first.
+
 Exits with 3 when something is wrong, and after --repair when something still is.
 
 Examples:
   volfs check --read-data
-  volfs check --repair --format json";
+  volfs check --repair --format json
+  volfs check --repair --cut-journal";
 
 /// Verify the pool, and repair what can be
 ///
@@ -33,6 +39,10 @@ pub(crate) struct Args {
     /// Repair what can be repaired; includes --read-data
     #[arg(long)]
     repair: bool,
+
+    /// Cut a damaged journal off at the damage: gives up fsynced changes
+    #[arg(long, requires = "repair")]
+    cut_journal: bool,
 
     /// Read the content of every block, too, and verify it
     #[arg(long)]
@@ -54,7 +64,10 @@ impl Args {
 
     fn report(&self, context: &mut Context, bar: &dyn Progress) -> ServiceResult<CheckReport> {
         if self.repair {
-            return context.access.repair(bar);
+            let options = RepairOptions {
+                cut_journal: self.cut_journal,
+            };
+            return context.access.repair(options, bar);
         }
         let read_data = self.read_data;
         let options = CheckOptions {

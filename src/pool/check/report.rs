@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::violation::Violation;
 use crate::base::{BlockId, Place, SegmentId, VolumeName};
+use crate::pool::JournalCut;
 
 /// Violations that are listed; further ones are counted.
 const VIOLATIONS_MAX: usize = 10_000;
@@ -47,6 +48,9 @@ pub struct CheckReport {
     pub unlisted: u64,
     /// What was wrong and was repaired.
     pub repaired: Vec<Repair>,
+    /// What a repair gave up to cut a damaged journal off.
+    #[serde(default)]
+    pub journal_cut: Option<JournalCut>,
 }
 
 impl CheckReport {

@@ -7,7 +7,7 @@ use super::violation::{StateName, Violation};
 use crate::base::{PoolId, SegmentId, VolumeName};
 use crate::journal::{Journal, JournalError, JournalOptions, JournalPosition, ScanEnd};
 use crate::pool::catalog::Catalog;
-use crate::pool::recovery::{Ground, open_parts, replay};
+use crate::pool::recovery::{Ground, journal_cut, open_parts, replay};
 use crate::pool::superblock::{Superblock, SuperblockFile};
 use crate::pool::{Pool, PoolError, PoolOptions, PoolResult, checkpoint::chain, create};
 use crate::tree::TreeRoot;
@@ -105,9 +105,11 @@ impl Subject {
         match Catalog::load(&subject.shared, start.catalog, start.catalog_at) {
             Ok(mut catalog) => {
                 let replayed = replay(&subject.shared, id, &quiet, &start, &mut catalog);
-                subject
-                    .violations
-                    .extend(journal_violation(replayed.map(|(end, _)| end), &start)?);
+                subject.violations.extend(journal_violation(
+                    replayed.map(|(end, _)| end),
+                    &catalog,
+                    &start,
+                )?);
                 subject.families = families(&catalog, &subject.shared, &[], Live::AsReplayed)?;
             }
             // The walk over the catalog's tree finds which node it is.
@@ -197,18 +199,27 @@ fn live_journal(pool: &Pool) -> PoolResult<Option<Violation>> {
             appended.lsn
         ),
     };
-    let lsn = end.position.lsn;
-    Ok(Some(Violation::Journal { lsn, problem }))
+    Ok(Some(Violation::Journal {
+        lsn: end.position.lsn,
+        problem,
+        lost: None,
+    }))
 }
 
 fn journal_violation(
     replayed: PoolResult<ScanEnd>,
+    catalog: &Catalog,
     start: &Superblock,
 ) -> PoolResult<Option<Violation>> {
     match replayed {
-        Ok(end) => Ok(end
-            .damage
-            .map(|(lsn, problem)| Violation::Journal { lsn, problem })),
+        Ok(end) => {
+            let cut = journal_cut(catalog, &end, start.catalog_at.lsn);
+            Ok(cut.map(|cut| Violation::Journal {
+                lsn: cut.at,
+                problem: cut.problem,
+                lost: Some(cut.lost),
+            }))
+        }
         Err(PoolError::Journal(error)) => corrupt_journal(error, start.replay_from),
         Err(error @ PoolError::Catalog { .. }) => Ok(Some(Violation::Catalog {
             problem: chain(&error),
@@ -226,8 +237,11 @@ fn corrupt_journal(error: JournalError, from: JournalPosition) -> PoolResult<Opt
         JournalError::Malformed { lsn, .. } | JournalError::Corrupt { lsn, .. } => *lsn,
         _ => from.lsn,
     };
-    let problem = chain(&error);
-    Ok(Some(Violation::Journal { lsn, problem }))
+    Ok(Some(Violation::Journal {
+        lsn,
+        problem: chain(&error),
+        lost: None,
+    }))
 }
 
 /// Which live state of a volume is meant.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{BlockId, Ino, Lsn, Place, SegmentId};
+use crate::pool::LostRecords;
 
 /// A volume's live state, or one of its snapshots.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub enum Violation {
         lsn: Lsn,
         /// What is wrong.
         problem: String,
+        /// What cutting the log off there gives up; none where that is not possible.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<Vec<LostRecords>>,
     },
     /// A record of the catalog cannot be understood.
     Catalog {
@@ -297,7 +301,11 @@ impl Violation {
     pub fn problem(&self) -> String {
         match self {
             Violation::SuperblockSlot { problem, .. }
-            | Violation::Journal { problem, .. }
+            | Violation::Journal {
+                problem,
+                lost: None,
+                ..
+            }
             | Violation::Catalog { problem }
             | Violation::VolumePoisoned { problem, .. }
             | Violation::SegmentUnreadable { problem, .. }
@@ -306,6 +314,11 @@ impl Violation {
             | Violation::Inode { problem, .. }
             | Violation::IndexEntry { problem, .. }
             | Violation::Index { problem } => problem.clone(),
+            Violation::Journal {
+                problem,
+                lost: Some(lost),
+                ..
+            } => format!("{problem}; {}", LostRecords::list(lost)),
             Violation::Frame { copy, problem, .. } => match copy {
                 None => problem.clone(),
                 Some(copy) => {

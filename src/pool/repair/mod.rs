@@ -4,7 +4,8 @@
 //! content index, a superblock slot. A frame of which there is a healthy copy is healed. Content
 //! that is lost stays lost: its pointer stays, so that reading it is an I/O error, in every state
 //! that shows it, for as long as it does; never zeros, and never other data. Journal records, both
-//! superblock slots at once and tree nodes without a copy cannot be repaired.
+//! superblock slots at once and tree nodes without a copy cannot be repaired. A damaged journal is
+//! cut off at the damage only where that is asked for, since it gives up what was durable.
 //!
 //! The order, and what a crash between two steps leaves:
 //! 1. Check everything and heal frames, one by one. (Some are healed. A healed frame has the bytes
@@ -13,7 +14,11 @@
 //!    none of them is needed to read a frame by its pointer.)
 //! 3. Remove a wrong content index. (None: the next opening builds one.)
 //! 4. Open the pool as ever: recovery publishes into the slot that is not the newest valid one,
-//!    and the index is built. (As after any death of a daemon.)
+//!    and the index is built. (As after any death of a daemon.) Here the journal is cut off: what
+//!    lies before the damage is published, then published once more into the other slot. (Before
+//!    the first of the two nothing has changed, and the next run cuts; behind it no slot that is
+//!    used needs what lies in and behind the damage, and the next run finds a sound journal: what
+//!    was given up is then told by the log of the first run only.)
 //! 5. Check again: what is still wrong is what the report lists.
 //!
 //! Each step looks at what is there, so the whole may be broken off anywhere and repeated, and
@@ -29,7 +34,8 @@ use super::checkpoint::chain;
 use super::recovery::{Ground, ground_in, open_parts, take_lock};
 use super::settings::PoolFile;
 use super::{
-    CheckOptions, CheckReport, Pool, PoolError, PoolOptions, PoolResult, Repair, Violation,
+    CheckOptions, CheckReport, JournalCut, Pool, PoolError, PoolOptions, PoolResult, Repair,
+    Violation,
 };
 use crate::base::progress::Progress;
 use crate::base::{Nature, SegmentId};
@@ -39,18 +45,30 @@ use crate::disk::{Disk, FileDisk};
 /// How long a step of the index's rebuilding is waited for before looking whether to go on.
 const INDEX_LOOK: Duration = Duration::from_millis(200);
 
+/// What a repair may do beyond what costs nobody anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RepairOptions {
+    /// Cut a damaged journal off at the damage, and give up what is recorded there and behind it,
+    /// even if it was durable. A journal that is sound stays as it is.
+    pub cut_journal: bool,
+}
+
 impl Pool {
-    /// Repairs a pool that nobody has open; the report has what was repaired, and what could not
-    /// be.
+    /// Repairs a pool that nobody has open; the report has what was repaired, what could not be,
+    /// and what was given up.
     ///
     /// # Errors
     /// `Locked` when somebody has it open; `BrokenOff` as for a check; what keeps the repair from
     /// coming to its end. It may be called again after each of them.
-    pub fn repair(path: &Path, progress: &dyn Progress) -> PoolResult<CheckReport> {
+    pub fn repair(
+        path: &Path,
+        options: RepairOptions,
+        progress: &dyn Progress,
+    ) -> PoolResult<CheckReport> {
         let disk: Arc<dyn Disk> = Arc::new(FileDisk::new(path));
         let file = PoolFile::read(&*disk, path)?;
         let lock = take_lock(path)?;
-        repair_on(&ground_in(path, disk, Some(lock)), &file, progress)
+        repair_on(&ground_in(path, disk, Some(lock)), &file, options, progress)
     }
 }
 
@@ -58,24 +76,26 @@ impl Pool {
 pub(super) fn repair_on(
     ground: &Ground,
     file: &PoolFile,
+    options: RepairOptions,
     progress: &dyn Progress,
 ) -> PoolResult<CheckReport> {
-    let mut options = CheckOptions {
+    let mut looking = CheckOptions {
         read_data: true,
         heal: true,
         ..CheckOptions::default()
     };
-    let found = inspect_on(ground, file, &options, progress)?;
+    let found = inspect_on(ground, file, &looking, progress)?;
     if found.is_sound() && found.repaired.is_empty() {
         return Ok(found);
     }
     let mut repaired = found.repaired.clone();
     rebuild_segments(ground, file, &found, &mut repaired)?;
     let rebuilds_index = discard_wrong_index(ground, &found)?;
-    open_once(ground, file, progress)?;
+    let journal_cut = open_once(ground, file, options, progress)?;
 
-    options.heal = false;
-    let mut left = inspect_on(ground, file, &options, progress)?;
+    looking.heal = false;
+    let mut left = inspect_on(ground, file, &looking, progress)?;
+    left.journal_cut = journal_cut;
     if rebuilds_index {
         repaired.push(Repair::Index {});
     }
@@ -157,20 +177,30 @@ fn discard_wrong_index(ground: &Ground, found: &CheckReport) -> PoolResult<bool>
     Ok(true)
 }
 
-/// Opens the pool as ever and closes it. One that is too damaged for that is left as it is: why
-/// is among the violations.
-fn open_once(ground: &Ground, file: &PoolFile, progress: &dyn Progress) -> PoolResult<()> {
-    let options = file.options(PoolOptions::default());
+/// Opens the pool as ever and closes it; how its journal was cut off. One that is too damaged for
+/// that is left as it is: why is among the violations.
+fn open_once(
+    ground: &Ground,
+    file: &PoolFile,
+    options: RepairOptions,
+    progress: &dyn Progress,
+) -> PoolResult<Option<JournalCut>> {
+    let options = file.options(PoolOptions {
+        cut_damaged_journal: options.cut_journal,
+        ..PoolOptions::default()
+    });
     let within = ground.within(ground.index_dir.clone());
     let pool = match Pool::open_on(within, file, &options) {
         Err(error) if error.nature() == Nature::Corrupt => {
             log::warn!("the pool cannot be opened: {}", chain(&error));
-            return Ok(());
+            return Ok(None);
         }
         opened => opened?,
     };
     while !pool.shared.store.wait_for_index(INDEX_LOOK) && !progress.is_cancelled() {}
-    pool.close()
+    let cut = pool.journal_cut().cloned();
+    pool.close()?;
+    Ok(cut)
 }
 
 /// Slots of the superblock that were wrong and are right.

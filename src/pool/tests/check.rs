@@ -15,10 +15,14 @@ use crate::block::block_id;
 use crate::disk::FileDisk;
 use crate::pool::recovery::{ground_in, take_lock};
 use crate::pool::settings::PoolFile;
-use crate::pool::{CheckOptions, CheckReport, Pool, PoolOptions, StateName, Violation};
+use crate::pool::{
+    CheckOptions, CheckReport, LostRecords, Pool, PoolOptions, RepairOptions, StateName, Violation,
+};
 
 /// Bytes of a block.
 const BLOCK: usize = 4096;
+/// A repair that gives nothing up.
+const NO_CUT: RepairOptions = RepairOptions { cut_journal: false };
 
 /// A frame on disk.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -63,7 +63,7 @@ fn an_open_pool_is_left_alone() {
     let fixture = Fixture::new();
     let refused = Pool::inspect(&fixture.path(), &deep(), &Silent).unwrap_err();
     assert!(matches!(refused, PoolError::Locked { .. }), "{refused}");
-    let refused = Pool::repair(&fixture.path(), &Silent).unwrap_err();
+    let refused = Pool::repair(&fixture.path(), NO_CUT, &Silent).unwrap_err();
     assert!(matches!(refused, PoolError::Locked { .. }), "{refused}");
 }
 
@@ -86,7 +86,8 @@ fn superblock_slots_are_checked() {
     assert_eq!((report.volumes, report.frames > 12), (0, true));
 }
 
-/// Damage in the journal below what was durable is told with its position.
+/// Damage in the journal below what was durable is told with its position, and with what cutting
+/// it off gives up.
 #[test]
 fn the_journal_is_checked() {
     let mut fixture = sample();
@@ -109,10 +110,19 @@ fn the_journal_is_checked() {
         }
     }
     let found = violations(&fixture);
-    let [Violation::Journal { lsn, .. }] = found.as_slice() else {
+    let [Violation::Journal { lsn, lost, .. }] = found.as_slice() else {
         panic!("{found:?}");
     };
     assert!(*lsn > from.lsn, "{lsn} lies behind {}", from.lsn);
+    let [lost] = lost.as_deref().unwrap() else {
+        panic!("{lost:?}");
+    };
+    assert_eq!(lost.volume.as_deref(), Some("a"));
+    assert!(
+        found[0]
+            .problem()
+            .ends_with(&format!("'a' ({})", lost.records))
+    );
 }
 
 /// Headers and tables of contents of segments are checked, each byte of them.
@@ -495,7 +505,7 @@ fn work_that_nobody_waits_for_ends() {
         matches!(result.unwrap_err(), PoolError::BrokenOff)
     };
     assert!(broken(Pool::inspect(&fixture.path(), &deep(), &Impatient)));
-    assert!(broken(Pool::repair(&fixture.path(), &Impatient)));
+    assert!(broken(Pool::repair(&fixture.path(), NO_CUT, &Impatient)));
     let pool = fixture.open();
     assert!(broken(pool.check(&Impatient)));
     assert!(broken(pool.scrub(&CheckOptions::default(), &Impatient)));

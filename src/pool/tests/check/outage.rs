@@ -137,19 +137,115 @@ fn a_repair_may_be_cut_short_anywhere() {
     let damaged = damaged();
     let whole = damaged.kill();
     let before = whole.effects();
-    let report = repair_on(&ground(&whole), &file(), &Silent).unwrap();
+    let report = repair_on(&ground(&whole), &file(), NO_CUT, &Silent).unwrap();
     assert_eq!(report.repaired.len(), 4, "{:?}", report.repaired);
     let effects = whole.effects() - before;
     assert_repaired(&whole, &report, effects);
     for moment in 0..effects {
         let disk = damaged.kill();
         disk.arm(Fault::Die(moment));
-        repair_on(&ground(&disk), &file(), &Silent).unwrap_err();
+        repair_on(&ground(&disk), &file(), NO_CUT, &Silent).unwrap_err();
         let disk = match moment % 3 {
             0 => disk.kill(),
             _ => disk.crash(moment),
         };
-        let report = repair_on(&ground(&disk), &file(), &Silent).unwrap();
+        let report = repair_on(&ground(&disk), &file(), NO_CUT, &Silent).unwrap();
         assert_repaired(&disk, &report, moment);
     }
+}
+
+/// As [`damaged`], with a journal that is damaged, too: of `f`, which both volumes have, only the
+/// first content lies before the damage. In `a` lies the damage, in `b` what is behind it.
+fn with_damaged_journal() -> SimDisk {
+    let disk = damaged();
+    let pool = open(&disk);
+    let change = |volume: &str, content: &[u8]| {
+        let volume = pool.open_volume(&name(volume)).unwrap();
+        put(&volume, "f", content);
+        volume.sync().unwrap();
+    };
+    change("a", b"before the damage");
+    change("b", b"before the damage");
+    change("a", b"damaged, surely, at this record");
+    change("b", b"behind the damage");
+    drop(pool);
+    let disk = disk.kill();
+    let wanted = b"damaged, surely, at this record";
+    let names = disk.list("journal").unwrap();
+    let mut paths = names.iter().map(|name| format!("journal/{name}"));
+    let found = paths.find_map(|path| {
+        let bytes = content_of(&disk, &path);
+        let found = bytes
+            .windows(wanted.len())
+            .position(|found| found == wanted);
+        Some((path, found?))
+    });
+    let (path, at) = found.expect("the record is in the journal");
+    hurt_at(&disk, &path, at);
+    disk
+}
+
+/// Both volumes are as they were before the damage, to whoever opens the pool without more ado.
+fn assert_cut(disk: &SimDisk, report: &CheckReport, moment: u64) {
+    assert_repaired(disk, report, moment);
+    let pool = open(disk);
+    assert_eq!(pool.journal_cut(), None);
+    for volume in ["a", "b"] {
+        let volume = pool.open_volume(&name(volume)).unwrap();
+        let content = read(&volume, "f").unwrap();
+        assert_eq!(content, b"before the damage", "outage at {moment}");
+    }
+}
+
+/// A repair leaves a damaged journal as it is, and says what it would cost to cut it off; only
+/// asked to do so it cuts, tells what was lost, and mends the rest. It may lose power, or be
+/// killed, at each single effect: repeated, it comes to the same.
+#[test]
+fn a_cut_of_the_journal_may_be_cut_short_anywhere() {
+    const CUT: RepairOptions = RepairOptions { cut_journal: true };
+    let damaged = with_damaged_journal();
+    let refused = damaged.kill();
+    let report = repair_on(&ground(&refused), &file(), NO_CUT, &Silent).unwrap();
+    assert_eq!(report.journal_cut, None);
+    let mut told = report.violations.iter();
+    let would_lose = told.find_map(|violation| match violation {
+        Violation::Journal { lost, .. } => lost.clone(),
+        _ => None,
+    });
+    let would_lose: Vec<LostRecords> = would_lose.expect("the damage is listed");
+    let names: Vec<_> = would_lose.iter().map(|one| one.volume.as_deref()).collect();
+    assert_eq!(names, [Some("a"), Some("b")]);
+    Pool::open_on(ground(&refused), &file(), &PoolOptions::default())
+        .err()
+        .expect("the journal is still damaged");
+
+    let whole = damaged.kill();
+    let before = whole.effects();
+    let report = repair_on(&ground(&whole), &file(), CUT, &Silent).unwrap();
+    assert_eq!(report.journal_cut.as_ref().unwrap().lost, would_lose);
+    let effects = whole.effects() - before;
+    assert_cut(&whole, &report, effects);
+    let mut cuts = Vec::new();
+    for moment in 0..effects {
+        let disk = damaged.kill();
+        disk.arm(Fault::Die(moment));
+        repair_on(&ground(&disk), &file(), CUT, &Silent).unwrap_err();
+        let disk = match moment % 3 {
+            0 => disk.kill(),
+            _ => disk.crash(moment),
+        };
+        let report = repair_on(&ground(&disk), &file(), CUT, &Silent).unwrap();
+        cuts.push(report.journal_cut.is_some());
+        assert_cut(&disk, &report, moment);
+    }
+    // Once it was published it is done, and never before.
+    assert!(
+        cuts.is_sorted_by(|earlier, later| earlier >= later),
+        "{cuts:?}"
+    );
+    assert!(cuts.contains(&true) && cuts.contains(&false), "{cuts:?}");
+
+    // Of a sound journal nothing is cut.
+    let report = repair_on(&ground(&whole), &file(), CUT, &Silent).unwrap();
+    assert_eq!(report.journal_cut, None);
 }

@@ -5,7 +5,7 @@ use crate::base::Nature;
 use crate::pool::Repair;
 
 fn repair(fixture: &Fixture) -> CheckReport {
-    Pool::repair(&fixture.path(), &Silent).unwrap()
+    Pool::repair(&fixture.path(), NO_CUT, &Silent).unwrap()
 }
 
 /// Both files and the snapshot are as they were.
