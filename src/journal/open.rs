@@ -152,6 +152,20 @@ impl Journal {
         })
     }
 
+    /// Makes files whose start is damaged usable again: a scan that gets to the end of a file takes
+    /// them for damage, because the log might go on in them. Only while nothing is appended, and
+    /// where nothing behind `released` is needed of them.
+    ///
+    /// # Errors
+    /// What the medium said; [`JournalError::Incomplete`].
+    pub fn blank_damaged_starts(&self) -> JournalResult<()> {
+        let options = JournalOptions {
+            file_bytes: self.shared.file_bytes as u32,
+            files_max: self.shared.files_max,
+        };
+        slots::blank_illegible(&*self.shared.disk, &options, self.shared.pool_seed)
+    }
+
     /// End of the last appended record, with its chain value.
     pub fn appended(&self) -> JournalPosition {
         self.shared.writer.lock().position

@@ -96,6 +96,22 @@ pub(super) fn settle(disk: &dyn Disk) -> DiskResult<()> {
     disk.sync_dir(DIR, Step::JournalFolderSettled)
 }
 
+/// Makes the start of every file that tells nothing of itself blank, so that it counts as never
+/// used. A crash leaves each as it was, or blank.
+pub(super) fn blank_illegible(
+    disk: &dyn Disk,
+    options: &JournalOptions,
+    pool_seed: u64,
+) -> JournalResult<()> {
+    for slot in find(disk, options, pool_seed)?.slots {
+        if slot.is_illegible() {
+            slot.file.write_at(&[&ZEROS[..HEADER_BYTES]], 0)?;
+            slot.file.sync(Step::JournalFileMade)?;
+        }
+    }
+    Ok(())
+}
+
 /// Opens the slots and reads what each holds.
 pub(super) fn find(
     disk: &dyn Disk,

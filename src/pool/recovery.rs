@@ -181,6 +181,11 @@ impl Pool {
         if !is_whole && performs(&*pool.shared.disk, Step::BothSlotsPublished) {
             pool.checkpoint()?;
         }
+        if pool.journal_cut.is_some() {
+            // Nobody needs that any more: files that are damaged at their start must not be taken
+            // for a part of the log that is new.
+            pool.journal()?.blank_damaged_starts()?;
+        }
         pool.finish_volumes()?;
         Ok(pool)
     }

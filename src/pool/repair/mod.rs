@@ -15,10 +15,12 @@
 //! 3. Remove a wrong content index. (None: the next opening builds one.)
 //! 4. Open the pool as ever: recovery publishes into the slot that is not the newest valid one,
 //!    and the index is built. (As after any death of a daemon.) Here the journal is cut off: what
-//!    lies before the damage is published, then published once more into the other slot. (Before
-//!    the first of the two nothing has changed, and the next run cuts; behind it no slot that is
-//!    used needs what lies in and behind the damage, and the next run finds a sound journal: what
-//!    was given up is then told by the log of the first run only.)
+//!    lies before the damage is published, then published once more into the other slot; then
+//!    journal files that are damaged at their start are made blank. (Before the first publish
+//!    nothing has changed, and the next run cuts; behind it the slot that is used needs nothing of
+//!    what lies in and behind the damage: the next run finds a sound journal, or cuts once more,
+//!    and loses nothing, where a file's start is still damaged. What was given up is then told by
+//!    the log of the first run only.)
 //! 5. Check again: what is still wrong is what the report lists.
 //!
 //! Each step looks at what is there, so the whole may be broken off anywhere and repeated, and

@@ -62,7 +62,7 @@ fn damage_is_refused_and_can_be_cut_off() {
     rig.options.cut_damaged_journal = true;
     let pool = rig.open();
     let cut = pool.journal_cut().unwrap();
-    let names: Vec<_> = cut.lost.iter().map(|(name, _)| name.as_deref()).collect();
+    let names: Vec<_> = cut.lost.iter().map(|one| one.volume.as_deref()).collect();
     assert_eq!(names, [None, Some("a"), Some("b")]);
     assert!(pool.snapshots(None).unwrap().is_empty());
     let volume = pool.open_volume(&name("a")).unwrap();
@@ -87,5 +87,37 @@ fn damage_is_refused_and_can_be_cut_off() {
         }
         let report = pool.check(&crate::base::progress::Silent).unwrap();
         assert_eq!(report.violations, Vec::new());
+    }
+}
+
+/// A journal file whose start is damaged tells no more what it holds. Cut off, the pool does not
+/// stumble over it again, whether it was used since or not.
+#[test]
+fn a_cut_leaves_no_file_with_a_damaged_start() {
+    let mut rig = Rig::small();
+    let pool = rig.open();
+    pool.create_volume(&new_volume("a")).unwrap();
+    let volume = pool.open_volume(&name("a")).unwrap();
+    put(&volume, "f", b"content");
+    volume.sync().unwrap();
+    drop((volume, pool));
+    rig.crash(1);
+    let file = rig.disk.open("journal/0000.journal").unwrap();
+    file.write_at(&[&[0x5a; 512]], 0).unwrap();
+    file.sync(Step::JournalBeforeReply).unwrap();
+    drop(file);
+    assert!(matches!(
+        rig.try_open(),
+        Err(PoolError::JournalDamaged { .. })
+    ));
+
+    rig.options.cut_damaged_journal = true;
+    assert!(rig.open().journal_cut().is_some());
+    rig.options.cut_damaged_journal = false;
+    for seed in 0..3 {
+        rig.crash(seed);
+        let pool = rig.try_open().unwrap();
+        pool.create_volume(&new_volume(&format!("v{seed}")))
+            .unwrap();
     }
 }
