@@ -258,7 +258,7 @@ fn a_damaged_journal_is_cut_off_on_demand_only() {
     );
 }
 
-/// The cut is told as a table, too.
+/// The cut is told as a table, too, and everything can be mounted again behind it.
 #[test]
 fn what_a_cut_journal_has_lost_is_a_table() {
     let fixture = pool_with_damaged_journal();
@@ -272,6 +272,7 @@ fn what_a_cut_journal_has_lost_is_a_table() {
         assert!(records > 0, "{text}");
     }
     assert!(of("before").is_none(), "{text}");
+    fixture.ok(&["mount", "--all"]);
 }
 
 /// A file large enough for a scrub at a low rate to take long.
