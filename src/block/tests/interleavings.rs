@@ -17,6 +17,8 @@ fn open(disk: Arc<dyn Disk>) -> Arc<BlockStore> {
         first_segment: SegmentId(0),
         index_dir: None,
     };
+    disk.create_dir("segments").unwrap();
+    disk.sync_dir("", Step::PoolFilesNamed).unwrap();
     BlockStore::open(disk, POOL, options).unwrap()
 }
 

@@ -228,8 +228,8 @@ impl World {
     /// A command that names what is not there, or is there already.
     pub(super) fn refused_command(&mut self, volume: &str) -> Done {
         let (own, missing) = (name(volume), name("missing"));
-        let snapshots = self.model.snapshots.keys();
-        let taken = snapshots.filter(|key| key.0 == volume).last().cloned();
+        let mut snapshots = self.model.snapshots.keys();
+        let taken = snapshots.rfind(|key| key.0 == volume).cloned();
         let taken = taken.map(|key| snap(&key.1));
         let kind = self.random.below(10);
         self.tell(format!("{volume}: refused command {kind}"));
