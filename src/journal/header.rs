@@ -138,6 +138,13 @@ impl RecordHeader {
     }
 }
 
+/// Whether a header was once written here whole, under whatever checksum: what an outage leaves
+/// of a sector that was being written has no magic, or lacks the end.
+pub(super) fn is_whole(raw: &[u8; HEADER_BYTES]) -> bool {
+    let has_checksum = raw[CHECKED_BYTES..CHAINED_BYTES] != [0; CHAINED_BYTES - CHECKED_BYTES];
+    raw[..MAGIC.len()] == MAGIC && has_checksum
+}
+
 /// Chain value of the record with this header behind a record with chain `previous`. The pool is
 /// in it by way of the header's own checksum, the body by way of the body's.
 pub(super) fn chain_behind(raw: &[u8; HEADER_BYTES], previous: u64) -> u64 {

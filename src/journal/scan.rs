@@ -261,7 +261,7 @@ impl<'a> Reader<'a> {
             return;
         }
         let mut unknown = self.slots.iter().zip(&self.held);
-        let Some((slot, _)) = unknown.find(|(slot, held)| slot.is_illegible() && !**held) else {
+        let Some((slot, _)) = unknown.find(|(slot, held)| slot.is_foreign() && !**held) else {
             return;
         };
         let path = slots::slot_path(slot.number);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::header::{HEADER_BYTES, RecordHeader};
+use super::header::{self, HEADER_BYTES, RecordHeader};
 use super::{JournalError, JournalOptions, JournalResult};
 use crate::disk::{Disk, DiskFile, DiskResult, Step};
 
@@ -21,6 +21,8 @@ pub(super) struct FoundSlot {
     pub(super) first: Option<RecordHeader>,
     /// Whether nothing was ever written at its start.
     pub(super) blank: bool,
+    /// Whether all parts of a header are at its start, valid or not.
+    pub(super) has_whole_header: bool,
 }
 
 impl FoundSlot {
@@ -29,10 +31,15 @@ impl FoundSlot {
         self.first.map(|first| first.start / file_bytes)
     }
 
-    /// Whether something that is no record of this pool lies at its start. An outage never leaves
-    /// that, because a header lies in one sector: the file is damaged, or another pool's.
+    /// Whether something that is no record of this pool lies at its start: what an outage left of
+    /// a sector that was being written, damage, or another pool's record.
     pub(super) fn is_illegible(&self) -> bool {
         !self.blank && self.first.is_none()
+    }
+
+    /// Whether that is a whole header under another checksum: of another pool, or damaged.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.is_illegible() && self.has_whole_header
     }
 
     /// Incarnation of the record at its start.
@@ -138,6 +145,7 @@ pub(super) fn find(
                 file,
                 first,
                 blank,
+                has_whole_header: header::is_whole(&head),
             });
         } else if len < wanted && first.is_none() {
             found.unfinished.push(number);

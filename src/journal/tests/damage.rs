@@ -375,4 +375,15 @@ fn a_next_file_of_another_pool_is_damage() {
     fixture.disk.edit(path, |bytes| bytes.copy_from_slice(&own));
     let (records, end) = fixture.scan(fixture.start);
     assert_eq!((records.len(), end.damage), (2, None));
+
+    // What a power loss leaves of a first record that was never synced: a garbled sector, or the
+    // front of a header.
+    for (from, with) in [(0, 0xa5), (40, 0)] {
+        fixture.disk.edit(path, |bytes| {
+            bytes.copy_from_slice(&own);
+            bytes[from..512].fill(with);
+        });
+        let (records, end) = fixture.scan(fixture.start);
+        assert_eq!((records.len(), end.damage), (1, None));
+    }
 }
