@@ -116,11 +116,14 @@ cost_of() {
     rm -f "$volume/cost"
     strace -f -qq -o "$scratch/calls" -p "$pid" &
     tracer=$!
-    until grep -q '^TracerPid:[[:space:]]*[1-9]' "/proc/$pid/status"; do sleep 0.1; done
+    until grep -q '^TracerPid:[[:space:]]*[1-9]' "/proc/$pid/status"; do
+        kill -0 "$tracer" || { echo "bench: strace cannot trace the daemon" >&2; return 1; }
+        sleep 0.1
+    done
     fio --name=cost --directory="$volume" --filename=cost --ioengine=psync --refill_buffers \
         --bs=8k --size=16m --fallocate=none --minimal "$@" >/dev/null
     kill -INT "$tracer"
-    wait "$tracer" || true
+    wait "$tracer" || true # It ends by the signal.
     # A call that another thread's call interrupts has two lines, the second with the result.
     awk -v name="$name" -v n="$commits" '
         / <unfinished \.\.\.>$/ { next }
