@@ -41,10 +41,10 @@ const BORDERS: [(&str, &[&str]); 9] = [
 const UNEXPLORED: &[&str] = &[
     "base/sync",
     "block/cache.rs",
-    "block/index",
+    "block/index/plain.rs",
+    "block/index/recent.rs",
     "block/segment/handles.rs",
     "block/tests",
-    "block/workers.rs",
     "daemon",
     "disk",
     "fuse",
@@ -291,12 +291,7 @@ fn the_steps_are_listed_and_taken() {
         assert!(!takers.is_empty(), "nothing takes {}", step.name());
         let files: Vec<String> = takers.iter().map(|path| format!("`{path}`")).collect();
         let (name, orders, files) = (step.name(), step.orders(), files.join(", "));
-        let canary = canary(*step).map_or("seeds".to_owned(), |test| {
-            let defined = format!("fn {test}() {{");
-            let is_there = sources.iter().any(|source| source.text.contains(&defined));
-            assert!(is_there, "there is no test {test}");
-            format!("`{test}`")
-        });
+        let canary = canary(*step);
         table.push_str(&format!("| {name} | {orders} | {files} | {canary} |\n"));
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/testing.md");

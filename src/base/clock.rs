@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// A wall-clock time: seconds since 1970 (may be negative) and nanoseconds within the second.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Timestamp {
@@ -18,6 +20,12 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Monotonic time since an arbitrary start.
     fn monotonic(&self) -> Duration;
+    /// The time for a file's stamps. With the writeback cache the kernel stamps what is written,
+    /// the daemon everything else: both must read one clock, or a file that was made first looks
+    /// newer than one that was written later.
+    fn stamp(&self) -> Timestamp {
+        self.now()
+    }
 }
 
 /// The machine's clock.
@@ -47,6 +55,15 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    /// The kernel's own clock for files, which moves with its tick.
+    fn stamp(&self) -> Timestamp {
+        let time = clock_gettime(ClockId::RealtimeCoarse);
+        Timestamp {
+            secs: time.tv_sec,
+            nanos: time.tv_nsec as u32,
+        }
     }
 }
 
@@ -159,6 +176,20 @@ mod tests {
             .sortable(),
             "19700101T000000.005000Z"
         );
+    }
+
+    /// Stamps are the present time, and never newer: a tick behind at most.
+    #[test]
+    fn stamps_are_a_tick_behind_at_most() {
+        let clock = SystemClock::new();
+        for _ in 0..1000 {
+            let (stamp, now) = (
+                SystemTime::from(clock.stamp()),
+                SystemTime::from(clock.now()),
+            );
+            let behind = now.duration_since(stamp).unwrap();
+            assert!(behind < Duration::from_secs(1), "{behind:?}");
+        }
     }
 
     /// Times before 1970 with a fraction survive the way to `SystemTime` and back.

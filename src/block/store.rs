@@ -84,10 +84,21 @@ impl BlockStore {
     pub fn settle(&self, first: SegmentId) -> BlockResult<()> {
         self.check_open()?;
         let result = self.core.set.settle(first);
-        for segment in self.core.set.all() {
-            self.core.feed(&segment);
+        if let Some(index) = &self.core.index {
+            // Each of them, also an empty one: the feeder may have found it before it was settled,
+            // and the index is not ready before it has seen it settled.
+            for segment in self.core.set.all() {
+                index.notify(segment.id());
+            }
         }
         result
+    }
+
+    /// Recovery, behind [`BlockStore::settle`], which shows what is there: writes the headers of
+    /// segments from `first` on that a power loss took. Durable when this returns.
+    pub fn mend_torn_headers(&self, first: SegmentId) -> BlockResult<()> {
+        self.check_open()?;
+        self.core.set.mend_torn_headers(first)
     }
 
     /// The number the next created segment will have (recorded by the superblock).

@@ -4,11 +4,11 @@ use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender};
-use parking_lot::Mutex;
+use crate::base::sync::Mutex;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::channel::{self, Receiver, Sender};
+use crate::base::sync::thread::{self, JoinHandle};
 
 /// Work that a worker may take over: it owns what it needs.
 pub(super) type Job<R> = Box<dyn FnOnce() -> R + Send>;
@@ -18,17 +18,17 @@ pub(super) type Job<R> = Box<dyn FnOnce() -> R + Send>;
 /// is bounded by the number of threads.
 pub(super) struct Workers {
     hand_over: Mutex<Option<Sender<Job<()>>>>,
-    idle: Arc<AtomicUsize>,
+    idle: Arc<AtomicU64>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Workers {
     /// Starts `count` threads; with none, every caller works alone.
     pub(super) fn start(count: usize) -> io::Result<Workers> {
-        let (sender, receiver) = crossbeam_channel::bounded(0);
+        let (sender, receiver) = channel::bounded(0);
         let workers = Workers {
             hand_over: Mutex::new(Some(sender)),
-            idle: Arc::new(AtomicUsize::new(0)),
+            idle: Arc::new(AtomicU64::new(0)),
             threads: Mutex::new(Vec::with_capacity(count)),
         };
         for number in 0..count {
@@ -55,7 +55,7 @@ impl Workers {
         away: impl Fn(&T) -> Job<R>,
     ) -> Vec<R> {
         let sender = self.hand_over.lock().clone();
-        let (done, results) = crossbeam_channel::unbounded();
+        let (done, results) = channel::unbounded();
         let mut slots: Vec<Option<R>> = items.iter().map(|_| None).collect();
         let mut handed = 0;
         for (at, item) in items.iter().enumerate() {
@@ -112,7 +112,7 @@ impl Drop for Workers {
     }
 }
 
-fn work(jobs: &Receiver<Job<()>>, idle: &AtomicUsize) {
+fn work(jobs: &Receiver<Job<()>>, idle: &AtomicU64) {
     loop {
         idle.fetch_add(1, Ordering::Relaxed);
         let job = jobs.recv();

@@ -111,6 +111,9 @@ steps! {
     SegmentReread = "segment-reread",
         "Cached pages of segments are dropped before recovery reads them: after a failed sync \
          they may show frames that are lost.";
+    IndexAfterSegment = "index-after-segment",
+        "Frames are durable before the content index gets them: else it names, and counts as \
+         known, what a power loss took.";
     FrameHealed = "frame-healed",
         "A frame that was written anew is durable before it is read back and called healed.";
     FrameReread = "frame-reread",

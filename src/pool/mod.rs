@@ -30,7 +30,8 @@ pub use check::{CheckOptions, CheckReport, InodeRule, Repair, StateName, Violati
 pub use error::{PoolError, PoolResult};
 pub use repair::RepairOptions;
 pub use types::{
-    JournalCut, LostRecords, NewVolume, PoolOptions, PoolStatus, Rollback, SnapshotInfo, VolumeInfo,
+    DroppedRecords, JournalCut, LostRecords, NewVolume, PoolOptions, PoolStatus, Rollback,
+    SnapshotInfo, VolumeInfo,
 };
 
 use self::catalog::Catalog;
@@ -63,6 +64,7 @@ pub struct Pool {
     is_unfinished: AtomicBool,
     reserve: reserve::Reserve,
     journal_cut: Option<JournalCut>,
+    dropped: Vec<DroppedRecords>,
     worker: Mutex<Option<JoinHandle<()>>>,
     is_closed: AtomicBool,
     fresh_key: recovery::FreshKey,
@@ -126,6 +128,11 @@ impl Pool {
     /// What was given up when it was opened, if its journal was damaged.
     pub fn journal_cut(&self) -> Option<&JournalCut> {
         self.journal_cut.as_ref()
+    }
+
+    /// The newest records of volumes that were not durable when it was opened, and were dropped.
+    pub fn dropped_records(&self) -> &[DroppedRecords] {
+        &self.dropped
     }
 
     /// The log, which is there from the end of recovery on.

@@ -1,10 +1,12 @@
 //! Opening a pool: what the medium holds becomes the pool's state.
 //!
-//! Recovery only reads until its one publish, so it may crash anywhere and be repeated:
+//! Recovery may crash anywhere and be repeated: until its one publish it only reads, but for
+//! segments' headers, which it writes again where a power loss took them.
+//!
 //! 1. Lock, `pool.toml`, the newest valid superblock slot.
 //! 2. Sync every segment past the last checkpoint, and every journal file, and drop their cached
 //!    pages: after the death of a daemon they may live only in the host's cache, and nothing that
-//!    is replayed may count as durable before it is.
+//!    is replayed may count as durable before it is. Write such headers.
 //! 3. Read the catalog's tree; first pass over the journal: watermarks; second pass: replay, per
 //!    volume from its published record until its chain of records ends.
 //! 4. Open the journal behind its last valid record, and publish a checkpoint that bears a higher
@@ -25,8 +27,8 @@ use super::reserve::Reserve;
 use super::settings::PoolFile;
 use super::superblock::{Slots, Superblock, SuperblockFile};
 use super::{
-    JournalCut, LostRecords, Pool, PoolError, PoolOptions, PoolResult, Published, create,
-    lock_states,
+    DroppedRecords, JournalCut, LostRecords, Pool, PoolError, PoolOptions, PoolResult, Published,
+    create, lock_states,
 };
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64};
@@ -126,8 +128,16 @@ impl Pool {
         let newest = slots.newest;
         let shared = open_parts(&ground, id, options, &newest)?;
         shared.store.settle(newest.settled_below)?;
+        shared.store.mend_torn_headers(newest.settled_below)?;
         let mut catalog = Catalog::load(&shared, newest.catalog, newest.catalog_at)?;
-        let (mut end, is_whole) = replay(&shared, id, &ground, &newest, &mut catalog)?;
+        let Replayed {
+            mut end,
+            is_whole,
+            dropped,
+        } = replay(&shared, id, &ground, &newest, &mut catalog)?;
+        for records in &dropped {
+            log::warn!("pool '{}': {records}", path.display());
+        }
         let journal_cut = journal_cut(&catalog, &end, newest.catalog_at.lsn);
         if let Some(cut) = &journal_cut {
             if !options.cut_damaged_journal {
@@ -167,6 +177,7 @@ impl Pool {
             is_unfinished: AtomicBool::new(false),
             reserve,
             journal_cut,
+            dropped,
             worker: Mutex::new(None),
             is_closed: AtomicBool::new(false),
             fresh_key: ground.fresh_key,
@@ -298,15 +309,22 @@ fn open_journal(
     )?)
 }
 
+/// What came of reading the journal.
+pub(super) struct Replayed {
+    pub(super) end: ScanEnd,
+    /// Nothing in it was dropped.
+    pub(super) is_whole: bool,
+    pub(super) dropped: Vec<DroppedRecords>,
+}
+
 /// Both passes over the journal. Damage is told by the result; what lies before it is replayed.
-/// False beside its end: something in it was dropped.
 pub(super) fn replay(
     shared: &Arc<Shared>,
     id: PoolId,
     ground: &Ground,
     newest: &Superblock,
     catalog: &mut Catalog,
-) -> PoolResult<(ScanEnd, bool)> {
+) -> PoolResult<Replayed> {
     let (options, path) = (&ground.journal, &ground.path);
     let scan = |visit: &mut dyn FnMut(Record<'_>) -> JournalResult<()>| {
         Journal::scan(&*shared.disk, id, options, newest.replay_from, visit)
@@ -327,6 +345,7 @@ pub(super) fn replay(
         catalog,
         marks,
         found: Replay::default(),
+        dropped: BTreeMap::new(),
         failed: None,
     };
     for (volume, entry) in &replayer.catalog.volumes {
@@ -341,7 +360,12 @@ pub(super) fn replay(
     if let Some(error) = replayer.failed {
         return Err(error);
     }
-    let Replayer { catalog, found, .. } = replayer;
+    let Replayer {
+        catalog,
+        found,
+        dropped,
+        ..
+    } = replayer;
     let is_whole = found.ended.is_empty() && found.torn.is_empty();
     catalog.drop_torn_snapshots(&found);
     log::info!(
@@ -349,7 +373,11 @@ pub(super) fn replay(
         path.display(),
         end.records
     );
-    Ok((end, is_whole))
+    Ok(Replayed {
+        end,
+        is_whole,
+        dropped: dropped.into_values().collect(),
+    })
 }
 
 /// What a damaged journal has behind its damage, by the names that volumes have before it.
@@ -398,6 +426,8 @@ struct Replayer<'a> {
     /// reading reports; above it is a torn end.
     marks: HashMap<SegmentId, u32>,
     found: Replay,
+    /// Of volumes that ended before their last record.
+    dropped: BTreeMap<VolumeId, DroppedRecords>,
     failed: Option<PoolError>,
 }
 
@@ -415,6 +445,9 @@ impl Replayer<'_> {
     }
 
     fn transaction(&mut self, record: &Record<'_>) -> PoolResult<()> {
+        if let Some(dropped) = self.dropped.get_mut(&record.volume) {
+            dropped.records += 1;
+        }
         if !self.found.concerns(record.volume, record.lsn) {
             return Ok(());
         }
@@ -441,14 +474,14 @@ impl Replayer<'_> {
             }
         }
         if let Some(place) = self.lost_frame(&transaction)? {
-            log::warn!(
-                "volume {}: the record that ends at {} names a frame that was not durable \
-                 (segment {} at {}): the volume ends before it",
-                record.volume,
-                record.lsn,
-                place.segment,
-                place.offset
-            );
+            let dropped = DroppedRecords {
+                volume: entry.record.name.to_string(),
+                from: record.lsn,
+                records: 1,
+                segment: place.segment,
+                offset: place.offset,
+            };
+            self.dropped.insert(record.volume, dropped);
             self.found.ended.insert(record.volume);
             return Ok(());
         }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Lsn, PoolId, SnapshotId, SnapshotName, Timestamp, VolumeId, VolumeName};
+use crate::base::{
+    Lsn, PoolId, SegmentId, SnapshotId, SnapshotName, Timestamp, VolumeId, VolumeName,
+};
 
 /// Settings of an open pool; `pool.toml` may override the defaults.
 #[derive(Clone, Debug)]
@@ -40,6 +42,36 @@ impl fmt::Display for JournalCut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lost = LostRecords::list(&self.lost);
         write!(f, "at {}: {}; {lost}", self.at, self.problem)
+    }
+}
+
+/// A volume's newest records, which replay dropped because the first of them names a frame that the
+/// medium does not have, above what is known to have been durable. A power loss leaves that; after
+/// the death of the daemon alone it is damage of that frame.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DroppedRecords {
+    /// The volume's name.
+    pub volume: String,
+    /// Position in the log at which the first of them ends.
+    pub from: Lsn,
+    /// How many there are.
+    pub records: u64,
+    /// Segment of the frame.
+    pub segment: SegmentId,
+    /// Its byte offset there.
+    pub offset: u32,
+}
+
+impl fmt::Display for DroppedRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "volume '{}' goes on without its newest {} records, which no fsync had acknowledged: \
+             the first one, at {}, names a frame that is not on the medium (segment {}, offset \
+             {}). An outage of power leaves that; where there was none, `volfs scrub` tells what \
+             is damaged",
+            self.volume, self.records, self.from, self.segment, self.offset
+        )
     }
 }
 

@@ -13,6 +13,25 @@ use crate::base::{Key, Pointer, Value};
 /// Told of a key whose value differs: (key, value in a, value in b); breaks off a [`diff`].
 pub type DiffVisitor<'v> = dyn FnMut(Key, Option<&Value>, Option<&Value>) -> ControlFlow<()> + 'v;
 
+/// What counts as equal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Equal {
+    /// The same content, wherever it lies.
+    Content,
+    /// The same content in the same frames.
+    Frames,
+}
+
+impl Equal {
+    fn subtrees(self, a: &Pointer, b: &Pointer) -> bool {
+        a.id == b.id && (self == Equal::Content || a.place == b.place)
+    }
+
+    fn values(self, a: &Value, b: &Value) -> bool {
+        a.bytes == b.bytes && (self == Equal::Content || a.place == b.place)
+    }
+}
+
 /// Tells of every key whose value's bytes differ, in key order, until `visit`
 /// breaks off. Equal subtrees are skipped unread; places are not compared.
 pub fn diff(
@@ -21,8 +40,28 @@ pub fn diff(
     b: Option<&TreeRoot>,
     visit: &mut DiffVisitor<'_>,
 ) -> TreeResult<()> {
-    let mut a = Walker::new(nodes, a);
-    let mut b = Walker::new(nodes, b);
+    walk(nodes, (a, b), Equal::Content, visit)
+}
+
+/// As [`diff`], and tells of what is equal but lies in another frame, too: for whoever wants to
+/// see every frame that `b` needs and `a` does not.
+pub fn diff_frames(
+    nodes: &dyn NodeStore,
+    a: Option<&TreeRoot>,
+    b: Option<&TreeRoot>,
+    visit: &mut DiffVisitor<'_>,
+) -> TreeResult<()> {
+    walk(nodes, (a, b), Equal::Frames, visit)
+}
+
+fn walk(
+    nodes: &dyn NodeStore,
+    (a, b): (Option<&TreeRoot>, Option<&TreeRoot>),
+    equal: Equal,
+    visit: &mut DiffVisitor<'_>,
+) -> TreeResult<()> {
+    let mut a = Walker::new(nodes, a, equal);
+    let mut b = Walker::new(nodes, b, equal);
     loop {
         let flow = match (a.here(), b.here()) {
             (None, None) => return Ok(()),
@@ -41,7 +80,7 @@ pub fn diff(
                 Ordering::Greater => {
                     b.step_alone(in_b, &mut |key, value| visit(key, None, Some(value)))?
                 }
-                Ordering::Equal => step_together(&mut a, in_a, &mut b, in_b, visit)?,
+                Ordering::Equal => step_together((&mut a, in_a), (&mut b, in_b), equal, visit)?,
             },
         };
         if flow.is_break() {
@@ -52,15 +91,14 @@ pub fn diff(
 
 /// Moves on from the same key in both trees.
 fn step_together(
-    a: &mut Walker<'_>,
-    in_a: Here,
-    b: &mut Walker<'_>,
-    in_b: Here,
+    (a, in_a): (&mut Walker<'_>, Here),
+    (b, in_b): (&mut Walker<'_>, Here),
+    equal: Equal,
     visit: &mut DiffVisitor<'_>,
 ) -> TreeResult<ControlFlow<()>> {
     match (in_a.what, in_b.what) {
         (What::Subtree(in_a, height_a), What::Subtree(in_b, height_b)) => {
-            if in_a.id == in_b.id {
+            if equal.subtrees(&in_a, &in_b) {
                 a.skip();
                 b.skip();
                 return Ok(ControlFlow::Continue(()));
@@ -78,7 +116,7 @@ fn step_together(
         (What::Entry(old), What::Entry(new)) => {
             a.skip();
             b.skip();
-            if old.bytes != new.bytes {
+            if !equal.values(&old, &new) {
                 return Ok(visit(in_a.key, Some(&old), Some(&new)));
             }
         }
@@ -89,6 +127,7 @@ fn step_together(
 /// Walks a tree in key order, and decides at each subtree whether to enter it or to skip it.
 struct Walker<'a> {
     nodes: &'a dyn NodeStore,
+    equal: Equal,
     /// The whole tree, as long as it was neither entered nor skipped.
     root: Option<TreeRoot>,
     /// From the root down: a node, and the index of the entry at which the walk stands in it.
@@ -110,9 +149,10 @@ enum What {
 }
 
 impl<'a> Walker<'a> {
-    fn new(nodes: &'a dyn NodeStore, root: Option<&TreeRoot>) -> Self {
+    fn new(nodes: &'a dyn NodeStore, root: Option<&TreeRoot>, equal: Equal) -> Self {
         Walker {
             nodes,
+            equal,
             root: root.copied(),
             path: Vec::new(),
         }
@@ -154,7 +194,11 @@ impl<'a> Walker<'a> {
 
     /// Goes to the first entry of the subtree at which the walk stands.
     fn enter(&mut self, child: &Pointer, height: u8) -> TreeResult<()> {
-        let node = self.nodes.read_node(child, height)?;
+        let node = match self.equal {
+            Equal::Content => self.nodes.read_node(child, height)?,
+            // A cached node may bear the places of another frame with the same id.
+            Equal::Frames => self.nodes.read_node_uncached(child, height)?,
+        };
         self.root = None;
         self.path.push((node, 0));
         Ok(())

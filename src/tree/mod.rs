@@ -30,7 +30,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use check::{BadNode, check};
-pub use diff::{DiffVisitor, diff};
+pub use diff::{DiffVisitor, diff, diff_frames};
 pub use edit::{Edits, edit};
 pub use error::{TreeError, TreeResult};
 pub use node::Node;

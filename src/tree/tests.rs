@@ -411,6 +411,14 @@ fn changed_place_is_written_under_the_same_id() {
     nodes.take_counts();
     assert_eq!(differences(&nodes, Some(&root), Some(&edited)), []);
     assert_eq!(nodes.take_counts(), (0, 0));
+    let mut told = Vec::new();
+    diff_frames(&nodes, Some(&root), Some(&edited), &mut |at, _, value| {
+        told.push((at, value.and_then(|value| value.place)));
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let place = get(&nodes, Some(&edited), &key).unwrap().unwrap().place;
+    assert_eq!(told, [(key, place)], "another frame is told of");
 }
 
 /// The difference of two large trees that differ in one entry reads one path of each.

@@ -3,26 +3,29 @@
 use std::any::Any;
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
-use shuttle::{Config, MaxSteps, Runner};
+use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
 use super::sabotage::{self, Sabotage};
 
 /// Schedules of each kind that a test tries, unless `VOLFS_INTERLEAVINGS` says how many.
 const ITERATIONS: usize = 400;
 /// Schedules of each kind within which a sabotage must be noticed.
-const SABOTAGED_ITERATIONS: usize = 2000;
+const SABOTAGED_ITERATIONS: usize = 10_000;
 /// Equal seeds try equal schedules; `SHUTTLE_RANDOM_SEED` in the environment wins.
 const SEED: u64 = 0x766f_6c66_7331;
 /// Places in a schedule at which the thread of the highest priority loses it.
 const PREEMPTIONS: usize = 3;
 const STACK_BYTES: usize = 512 << 10;
+const LONG_STACK_BYTES: usize = 4 << 20;
 const STEPS_MAX: usize = 200_000;
 
 /// Whether the thread belongs to an exploration.
-pub(super) fn is_explored() -> bool {
+pub(crate) fn is_explored() -> bool {
     shuttle::current::try_get_current_task().is_some()
 }
 
@@ -70,6 +73,26 @@ pub(crate) fn explore_sabotaged(what: Sabotage, body: impl Fn() + Send + Sync + 
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()))
         .unwrap_or_default()
+}
+
+/// Runs `body` once, with the threads that it starts, under the schedule that the seed stands for:
+/// equal seeds give equal runs. A panic of it is the caller's; nothing is printed.
+pub(crate) fn once<T: Send + 'static>(seed: u64, body: impl FnOnce() -> T + Send + 'static) -> T {
+    let mut config = config();
+    config.stack_size = LONG_STACK_BYTES;
+    config.max_steps = MaxSteps::None;
+    config.failure_persistence = FailurePersistence::None;
+    let body = Mutex::new(Some(body));
+    let (done, outcome) = mpsc::channel();
+    let done = Mutex::new(done);
+    Runner::new(RandomScheduler::new_from_seed(seed, 1), config).run(move || {
+        let body = body.lock().take().expect("it runs once");
+        // Past the exploration, which would report it as a failure of the schedule.
+        let result = catch_unwind(AssertUnwindSafe(body));
+        done.lock().send(result).expect("the caller waits");
+    });
+    let result = outcome.recv().expect("the body came to its end");
+    result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 fn iterations() -> usize {

@@ -103,14 +103,19 @@ impl Condvar {
 
     /// As [`Condvar::wait`], for a limited time. That of an explored thread never ends, so that a
     /// notification that is missing shows as a deadlock instead of as a delay.
-    pub(crate) fn wait_for<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, timeout: Duration) {
+    pub(crate) fn wait_for<T: ?Sized>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        timeout: Duration,
+    ) -> Waited {
         if guard.turn.is_some() {
             self.wait(guard);
-        } else {
-            let data = guard.data.as_mut();
-            let data = data.expect("only a waiting guard has none");
-            self.real.wait_for(data, timeout);
+            return Waited { timed_out: false };
         }
+        let data = guard.data.as_mut();
+        let data = data.expect("only a waiting guard has none");
+        let timed_out = self.real.wait_for(data, timeout).timed_out();
+        Waited { timed_out }
     }
 
     /// Wakes one that waits.
@@ -129,6 +134,18 @@ impl Condvar {
         } else {
             self.real.notify_all();
         }
+    }
+}
+
+/// How a limited wait ended.
+pub(crate) struct Waited {
+    timed_out: bool,
+}
+
+impl Waited {
+    /// Whether the time was over.
+    pub(crate) fn timed_out(&self) -> bool {
+        self.timed_out
     }
 }
 

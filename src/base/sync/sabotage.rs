@@ -16,6 +16,10 @@ pub(crate) enum Sabotage {
     LateRequestsAnswered,
     /// A cut appends its record before it takes the volumes' locks.
     CutBeforeLocks,
+    /// A volume's sync looks at the frames that its records name before it looks how far these go.
+    FramesBeforeState,
+    /// A layer gives its changes back before the tree that says the same is made.
+    ChangesGivenBackEarly,
 }
 
 thread_local! {

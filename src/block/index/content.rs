@@ -1,4 +1,4 @@
-//! The index's database: the only code that calls sled.
+//! What the index keeps in its database.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,8 +8,8 @@ use std::path::Path;
 use crate::base::{BlockId, ByteReader, DecodeError, Place, PoolId, PutBytes, SegmentId};
 use crate::block::segment::FrameEntry;
 
-/// Cap of sled's page cache in bytes.
-const CACHE_BYTES: u64 = 32 << 20;
+use super::tree::{Database, Tree};
+
 /// Format of what is in the database; another one is thrown away and rebuilt.
 const FORMAT: u32 = 1;
 const STAMP_KEY: &[u8] = b"stamp";
@@ -62,32 +62,23 @@ pub(super) enum Coverage {
 
 /// An open database.
 pub(super) struct ContentIndex {
-    db: sled::Db,
-    places: sled::Tree,
-    coverage: sled::Tree,
+    db: Database,
+    places: Tree,
+    coverage: Tree,
 }
 
 impl ContentIndex {
     /// Opens the database in the folder at `path`, or creates it there.
     pub(super) fn open(path: &Path, pool: PoolId) -> Result<ContentIndex, IndexError> {
         guarded(|| {
-            // No flusher thread: its fsync would hold up commits on the same filesystem. What a
-            // crash loses is fed again.
-            let db = sled::Config::new()
-                .path(path)
-                .cache_capacity(CACHE_BYTES)
-                .mode(sled::Mode::HighThroughput)
-                .flush_every_ms(None)
-                .open()?;
-            let stamp = stamp(pool);
-            match db.get(STAMP_KEY)? {
+            let db = Database::open(path)?;
+            let (stamps, stamp) = (db.tree(None)?, stamp(pool));
+            match stamps.get(STAMP_KEY)? {
                 Some(found) if found == stamp => {}
-                None if !db.was_recovered() => {
-                    db.insert(STAMP_KEY, stamp)?;
-                }
+                None if !db.was_there() => stamps.insert(STAMP_KEY, &stamp)?,
                 _ => return Err(IndexError::Foreign),
             }
-            let (places, coverage) = (db.open_tree(PLACES)?, db.open_tree(COVERAGE)?);
+            let (places, coverage) = (db.tree(Some(PLACES))?, db.tree(Some(COVERAGE))?);
             Ok(ContentIndex {
                 db,
                 places,
@@ -98,7 +89,7 @@ impl ContentIndex {
 
     /// Where the content is.
     pub(super) fn get(&self, id: &BlockId) -> Result<Option<Place>, IndexError> {
-        let found = guarded(|| Ok(self.places.get(id.0)?))?;
+        let found = guarded(|| Ok(self.places.get(&id.0)?))?;
         let decode = |bytes: sled::IVec| {
             let mut reader = ByteReader::new("index entry", &bytes);
             let place = reader.place()?;
@@ -115,11 +106,11 @@ impl ContentIndex {
         max: usize,
     ) -> Result<Vec<(BlockId, Place)>, IndexError> {
         guarded(|| {
-            let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0.to_vec()));
-            let entries = self.places.range((from, Bound::Unbounded)).take(max);
+            let from = after
+                .as_ref()
+                .map_or(Bound::Unbounded, |id| Bound::Excluded(&id.0[..]));
             let mut page = Vec::with_capacity(max);
-            for entry in entries {
-                let (key, value) = entry?;
+            for (key, value) in self.places.page(from, max)? {
                 let mut reader = ByteReader::new("index entry", &key);
                 let id = reader.block_id()?;
                 reader.finish()?;
@@ -144,7 +135,7 @@ impl ContentIndex {
             for frame in frames {
                 value.clear();
                 value.put_place(&frame.place(segment));
-                self.places.insert(frame.id.0, value.as_slice())?;
+                self.places.insert(&frame.id.0, &value)?;
             }
             Ok(())
         })
@@ -154,8 +145,7 @@ impl ContentIndex {
     pub(super) fn coverage(&self) -> Result<BTreeMap<SegmentId, Coverage>, IndexError> {
         guarded(|| {
             let mut coverage = BTreeMap::new();
-            for entry in self.coverage.iter() {
-                let (key, value) = entry?;
+            for (key, value) in self.coverage.page(Bound::Unbounded, usize::MAX)? {
                 let mut reader = ByteReader::new("coverage", &key);
                 let segment = SegmentId(u64::from_be_bytes(reader.array()?));
                 reader.finish()?;
@@ -180,7 +170,7 @@ impl ContentIndex {
         };
         guarded(|| {
             self.coverage
-                .insert(segment.0.to_be_bytes(), &value.to_le_bytes())?;
+                .insert(&segment.0.to_be_bytes(), &value.to_le_bytes())?;
             Ok(())
         })
     }
@@ -188,7 +178,7 @@ impl ContentIndex {
     /// Forgets what it has of a segment that is gone.
     pub(super) fn uncover(&self, segment: SegmentId) -> Result<(), IndexError> {
         guarded(|| {
-            self.coverage.remove(segment.0.to_be_bytes())?;
+            self.coverage.remove(&segment.0.to_be_bytes())?;
             Ok(())
         })
     }
@@ -271,8 +261,8 @@ mod tests {
     fn what_is_not_ours_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let index = ContentIndex::open(folder.path(), POOL).unwrap();
-        index.places.insert([1; 32], vec![1, 2, 3]).unwrap();
-        index.coverage.insert([1], vec![0]).unwrap();
+        index.places.insert(&[1; 32], &[1, 2, 3]).unwrap();
+        index.coverage.insert(&[1], &[0]).unwrap();
         assert!(matches!(
             index.get(&BlockId([1; 32])),
             Err(IndexError::Entry(_))

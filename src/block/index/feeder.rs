@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread;
 
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::thread;
 use crate::base::{PoolId, SegmentId, chain};
 use crate::block::segment::{Segment, SegmentSet};
 
@@ -198,7 +198,7 @@ impl Feeder {
             None => 0,
         };
         // Asked before the frames are read: what comes to rest afterwards is fed again.
-        let (at_rest, durable) = (segment.is_at_rest(), segment.durable_bytes());
+        let (at_rest, durable) = (segment.is_at_rest(), self.set.indexable_bytes(segment));
         if durable > from {
             let mut frames = match self.set.frames(segment, from) {
                 Ok(frames) => frames,
@@ -283,6 +283,11 @@ fn folder_numbers(dir: &Path) -> io::Result<BTreeSet<u64>> {
 }
 
 fn lower_priority() {
+    // Explored threads are all the test's own.
+    #[cfg(test)]
+    if crate::base::sync::is_explored() {
+        return;
+    }
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
         log::debug!("the feeder of the content index keeps its priority: {error}");

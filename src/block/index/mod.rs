@@ -10,20 +10,21 @@
 
 mod content;
 mod feeder;
+#[cfg(test)]
+mod plain;
 mod recent;
+mod tree;
 mod walk;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
-use parking_lot::{Condvar, Mutex, RwLock};
-
+use crate::base::sync::atomic::{AtomicBool, Ordering};
+use crate::base::sync::thread::{self, JoinHandle};
+use crate::base::sync::{Condvar, Mutex, RwLock};
 use crate::base::{BlockId, Place, PoolId, SegmentId, chain};
 
 use super::segment::SegmentSet;
@@ -39,13 +40,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(10);
 /// The index behind an open store.
 pub(super) struct Index {
     shared: Arc<Shared>,
-    feeder: Mutex<Option<FeederThread>>,
-}
-
-struct FeederThread {
-    handle: JoinHandle<()>,
-    /// Disconnected when the feeder has ended.
-    ended: Receiver<()>,
+    feeder: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the feeder shares with those who ask.
@@ -71,6 +66,18 @@ struct Work {
     stop: bool,
     /// The feeder waits for work.
     idle: bool,
+    /// The feeder is gone, or about to go.
+    ended: bool,
+}
+
+/// When dropped, also by a panic of the feeder, nobody waits for it any more.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.work.lock().ended = true;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Index {
@@ -82,17 +89,17 @@ impl Index {
             work: Mutex::default(),
             changed: Condvar::new(),
         });
-        let (running, ended) = crossbeam_channel::bounded::<()>(0);
         let feeder = Feeder::new(dir, pool, set, shared.clone());
-        let handle = thread::Builder::new()
+        let ending = Ending(shared.clone());
+        let thread = thread::Builder::new()
             .name("volfs-index".to_owned())
             .spawn(move || {
+                let _ending = ending;
                 feeder.run();
-                drop(running);
             })?;
         Ok(Index {
             shared,
-            feeder: Mutex::new(Some(FeederThread { handle, ended })),
+            feeder: Mutex::new(Some(thread)),
         })
     }
 
@@ -127,37 +134,38 @@ impl Index {
     /// `patience`; whether it came to that.
     pub(super) fn wait_ready(&self, patience: Duration) -> bool {
         let mut work = self.shared.work.lock();
-        while !self.is_ready() && self.is_fed() {
+        while !self.is_ready() && !work.stop && !work.ended {
             if self
                 .shared
                 .changed
                 .wait_for(&mut work, patience)
                 .timed_out()
             {
-                return self.is_ready() || !self.is_fed();
+                return self.is_ready() || work.ended;
             }
         }
         true
     }
 
-    /// Whether the feeder is there.
-    fn is_fed(&self) -> bool {
-        let feeder = self.feeder.lock();
-        let ended = feeder.as_ref().map(|feeder| feeder.ended.try_recv());
-        ended == Some(Err(crossbeam_channel::TryRecvError::Empty))
-    }
-
     /// Flushes and closes the index and ends the feeder. What was not fed yet is fed after the
     /// next opening. A feeder that does not end in time is left alone: the index is only a hint.
     pub(super) fn close(&self) {
-        let Some(FeederThread { handle, ended }) = self.feeder.lock().take() else {
+        let Some(thread) = self.feeder.lock().take() else {
             return;
         };
-        self.shared.work.lock().stop = true;
+        let since = Instant::now();
+        let mut work = self.shared.work.lock();
+        work.stop = true;
         self.shared.changed.notify_all();
-        if ended.recv_timeout(CLOSE_WAIT) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
-            log::warn!("the content index does not close: left behind, and rebuilt if damaged");
-        } else if handle.join().is_err() {
+        while !work.ended {
+            let left = CLOSE_WAIT.saturating_sub(since.elapsed());
+            if self.shared.changed.wait_for(&mut work, left).timed_out() && !work.ended {
+                log::warn!("the content index does not close: left behind, and rebuilt if damaged");
+                return;
+            }
+        }
+        drop(work);
+        if thread.join().is_err() {
             log::error!("the feeder of the content index panicked");
         }
     }

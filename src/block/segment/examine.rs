@@ -17,7 +17,8 @@ use crate::disk::{DiskError, DiskFile, DiskResult};
 use super::layout::{
     ENTRY_BYTES, FRAMES_MAX, HEADER_BYTES, Owner, TRAILER_BYTES, TRAILER_MAGIC, Trailer,
 };
-use super::{FrameEntry, Segment, SegmentSet};
+use super::rebuild::is_header_torn;
+use super::{FrameEntry, Segment, SegmentSet, scan};
 
 /// Unit in which a medium writes, in bytes.
 const SECTOR_BYTES: u64 = 512;
@@ -40,6 +41,8 @@ pub enum SegmentFault {
     Header {
         /// What is wrong with it.
         problem: String,
+        /// It was never written: a power loss leaves that of a segment that was never synced.
+        is_torn: bool,
     },
     /// A frame, or bytes where a frame should be.
     Frame {
@@ -208,6 +211,26 @@ impl SegmentSet {
         Ok(wanted.map(|frame| (frame.id, frame.place(id))).collect())
     }
 
+    /// Whether the table of contents names this frame, and a power loss may have taken it.
+    pub(in crate::block) fn is_torn_frame(&self, id: &BlockId, place: &Place) -> bool {
+        let is_torn = || -> DiskResult<bool> {
+            let (Some(segment), Some(file)) = (self.get(place.segment), self.file(place.segment)?)
+            else {
+                return Ok(false);
+            };
+            let owner = self.owner(place.segment, segment.kind());
+            let mut listed = scan::table(&*file, &owner)?.unwrap_or_default().into_iter();
+            let is_listed =
+                listed.any(|frame| frame.id == *id && frame.place(place.segment) == *place);
+            let mut go_on = |_| ControlFlow::Continue(());
+            let examiner = Examiner::new(&*file, &owner, Depth::Headers, &mut go_on);
+            let from = u64::from(place.offset);
+            let end = from + u64::from(place.len);
+            Ok(is_listed && examiner.is_torn(from, end)?)
+        };
+        is_torn().unwrap_or(false)
+    }
+
     /// Whether frames, and nothing else, lie or lay in this range of a segment.
     pub(in crate::block) fn is_frames_room(&self, place: &Place) -> bool {
         let end = u64::from(place.offset) + u64::from(place.len);
@@ -312,11 +335,13 @@ impl<'a, 'o> Examiner<'a, 'o> {
         };
         let mut header = [0; HEADER_BYTES];
         let read = self.file.read_at(&mut header, 0)?;
+        // A file that ends within its header has no frames either.
         if let Err(error) = self.owner.check_header(&header[..read])
-            && !(end == End::Unclosed && self.is_torn(0, HEADER_BYTES as u64)?)
+            && read == HEADER_BYTES
         {
-            let problem = error.to_string();
-            self.faults.insert(0, SegmentFault::Header { problem });
+            let (problem, is_torn) = (error.to_string(), is_header_torn(self.file)?);
+            let fault = SegmentFault::Header { problem, is_torn };
+            self.faults.insert(0, fault);
         }
         Ok(ControlFlow::Continue(end))
     }

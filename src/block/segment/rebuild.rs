@@ -8,17 +8,32 @@ use crate::disk::{DiskFile, DiskResult, Step};
 
 use super::SegmentSet;
 use super::examine::{Depth, End, Examined, Examiner};
-use super::layout::{FRAMES_END_MAX, Owner};
+use super::layout::{FRAMES_END_MAX, HEADER_BYTES, Owner};
 
 impl SegmentSet {
     /// Writes the file's header; durable when this returns.
     pub(in crate::block) fn rewrite_header(&self, id: SegmentId) -> BlockResult<()> {
-        self.rewrite(id, |file, owner| {
+        self.at(id, |file, owner| {
             file.write_at(&[&owner.encode_header()], 0)?;
             file.sync(Step::SegmentMended)?;
             Ok(true)
         })
         .map(drop)
+    }
+
+    /// Writes the headers, from segment `first` on, that a power loss took: what was never synced
+    /// may miss any sector, also the first one of a file whose frames are there. They are durable
+    /// when this returns.
+    pub(in crate::block) fn mend_torn_headers(&self, first: SegmentId) -> BlockResult<()> {
+        for segment in self.all() {
+            let id = segment.id();
+            let is_torn = id >= first && self.at(id, |file, _| is_header_torn(file))?;
+            if is_torn {
+                log::info!("segment {id}: a power loss took its header: written anew");
+                self.rewrite_header(id)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes a table of contents of exactly the sound frames; `false`: it has that already.
@@ -28,13 +43,13 @@ impl SegmentSet {
     /// the file, so that not a byte is lost that may have been a frame. A crash leaves a damaged
     /// table, or a file that looks as if it had never been closed: this can be repeated.
     pub(in crate::block) fn rewrite_contents(&self, id: SegmentId) -> BlockResult<bool> {
-        self.rewrite(id, write_contents)
+        self.at(id, write_contents)
     }
 
-    fn rewrite(
+    fn at(
         &self,
         id: SegmentId,
-        write: impl FnOnce(&dyn DiskFile, &Owner) -> DiskResult<bool>,
+        work: impl FnOnce(&dyn DiskFile, &Owner) -> DiskResult<bool>,
     ) -> BlockResult<bool> {
         let fail = |source| BlockError::Disk {
             segment: id,
@@ -46,8 +61,15 @@ impl SegmentSet {
         let Some(file) = self.file(id).map_err(fail)? else {
             return Ok(false);
         };
-        write(&*file, &self.owner(id, segment.kind())).map_err(fail)
+        work(&*file, &self.owner(id, segment.kind())).map_err(fail)
     }
+}
+
+/// Whether the sector with the header was never written, though something behind it was.
+pub(super) fn is_header_torn(file: &dyn DiskFile) -> DiskResult<bool> {
+    let mut header = [0; HEADER_BYTES];
+    let read = file.read_at(&mut header, 0)?;
+    Ok(read == HEADER_BYTES && header == [0; HEADER_BYTES])
 }
 
 fn write_contents(file: &dyn DiskFile, owner: &Owner) -> DiskResult<bool> {

@@ -33,20 +33,30 @@ pub(super) fn frames(file: &dyn DiskFile, owner: &Owner) -> DiskResult<Vec<Frame
         warn(owner.segment, &problem);
         return Ok(Vec::new());
     }
-    if is_closed(file, owner, file_bytes)? {
-        match table(file, owner, file_bytes)? {
-            Ok(frames) => return Ok(frames),
-            Err(problem) => warn(owner.segment, &problem),
-        }
+    match table(file, owner)? {
+        Some(frames) => Ok(frames),
+        None => walk(file, file_bytes),
     }
-    walk(file, file_bytes)
 }
 
 fn warn(segment: SegmentId, problem: &DecodeError) {
     log::warn!("segment {segment}: {problem}");
 }
 
-fn table(
+/// The frames that the table of contents names, if there is one that can be used.
+pub(super) fn table(file: &dyn DiskFile, owner: &Owner) -> DiskResult<Option<Vec<FrameEntry>>> {
+    let file_bytes = file.len()?;
+    if !is_closed(file, owner, file_bytes)? {
+        return Ok(None);
+    }
+    let decoded = decode_table(file, owner, file_bytes)?;
+    if let Err(problem) = &decoded {
+        warn(owner.segment, problem);
+    }
+    Ok(decoded.ok())
+}
+
+fn decode_table(
     file: &dyn DiskFile,
     owner: &Owner,
     file_bytes: u64,

@@ -7,7 +7,7 @@ use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Mutex, RwLock};
 use crate::base::{BlockId, Place, PoolId, SegmentId};
 use crate::block::{BlockError, BlockResult};
-use crate::disk::{Disk, DiskError, DiskFile, DiskResult, Step};
+use crate::disk::{Disk, DiskError, DiskFile, DiskResult, Step, performs};
 
 use super::handles::Handles;
 use super::layout::Owner;
@@ -216,6 +216,14 @@ impl SegmentSet {
         })?;
         frames.retain(|frame| frame.offset >= from);
         Ok(frames)
+    }
+
+    /// How far the content index may know the segment: as far as it is durable.
+    pub(in crate::block) fn indexable_bytes(&self, segment: &Segment) -> u32 {
+        match performs(&*self.disk, Step::IndexAfterSegment) {
+            true => segment.durable_bytes(),
+            false => segment.info().bytes,
+        }
     }
 
     /// Asks `attempt` for every place that a table of contents of this kind names for `id`, the

@@ -1,6 +1,8 @@
 //! What a store finds that was opened after another one ended.
 
 use std::fs::OpenOptions;
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::*;
 
@@ -165,4 +167,40 @@ fn torn_segments_open() {
             }
         }
     }
+}
+
+/// Of a segment that was never synced a power loss may leave the table of contents and take frames
+/// that it names. An index that is built from it names them, too, which is no fault, and no new
+/// pointer goes there; rot of such a frame is one.
+#[test]
+fn index_entries_of_frames_that_a_power_loss_took_are_no_fault() {
+    let fixture = Fixture::with_index();
+    let store = fixture.open();
+    let blocks = [1, 2, 3].map(|seed| noise(seed, 2000));
+    let pointers = blocks
+        .each_ref()
+        .map(|block| store.put_block(block).unwrap());
+    store.close().unwrap();
+    let [lost, rotten] = [1, 2].map(|at| pointers[at].place);
+    let path = fixture.segment_path(lost.segment, SegmentKind::Data);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[lost.offset as usize..][..lost.len as usize].fill(0);
+    bytes[rotten.offset as usize + 1] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    std::fs::remove_dir_all(fixture.folder.path().join("index")).unwrap();
+
+    let store = fixture.open_settled();
+    assert!(store.segments()[0].closed);
+    assert!(store.wait_for_index(Duration::MAX));
+    let mut faults = Vec::new();
+    let checked = store.check_index(&mut |fault| {
+        faults.push(fault.place);
+        ControlFlow::Continue(())
+    });
+    assert_eq!((checked, faults), (Ok(()), vec![rotten]));
+    let stored = blocks
+        .each_ref()
+        .map(|block| store.put_block(block).unwrap());
+    let is_found: Vec<bool> = (0..3).map(|at| stored[at] == pointers[at]).collect();
+    assert_eq!(is_found, [true, false, false]);
 }

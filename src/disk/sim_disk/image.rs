@@ -1,7 +1,9 @@
 //! One file: what reads see, what the medium holds, and the effects between the two.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::bytes::Bytes;
 use crate::base::SplitMix64;
 
 /// Bytes that the medium writes whole.
@@ -9,23 +11,15 @@ pub(super) const SECTOR: usize = 512;
 
 #[derive(Clone, Default)]
 pub(super) struct Image {
-    pub(super) live: Vec<u8>,
-    pub(super) durable: Vec<u8>,
+    pub(super) live: Bytes,
+    pub(super) durable: Bytes,
     pub(super) unsynced: Vec<FileEffect>,
 }
 
 #[derive(Clone)]
 pub(super) enum FileEffect {
-    Write { offset: usize, bytes: Vec<u8> },
+    Write { offset: usize, bytes: Arc<Vec<u8>> },
     Length(usize),
-}
-
-fn put(bytes: &mut Vec<u8>, offset: usize, new: &[u8]) {
-    let end = offset + new.len();
-    if bytes.len() < end {
-        bytes.resize(end, 0);
-    }
-    bytes[offset..end].copy_from_slice(new);
 }
 
 /// A write's pieces, each within one sector.
@@ -42,10 +36,10 @@ impl Image {
     pub(super) fn write(&mut self, offset: usize, bytes: Vec<u8>) {
         let end = offset + bytes.len();
         if end > self.live.len() {
-            self.live.resize(end, 0);
             self.unsynced.push(FileEffect::Length(end));
         }
-        self.live[offset..end].copy_from_slice(&bytes);
+        self.live.put(offset, &bytes);
+        let bytes = Arc::new(bytes);
         self.unsynced.push(FileEffect::Write { offset, bytes });
     }
 
@@ -62,28 +56,25 @@ impl Image {
 
     /// What another file's write leaves here, unseen until the cache is dropped.
     pub(super) fn receive(&mut self, offset: usize, bytes: Vec<u8>) {
+        let bytes = Arc::new(bytes);
         self.unsynced.push(FileEffect::Write { offset, bytes });
     }
 
     pub(super) fn flip(&mut self, offset: usize, mask: u8) -> bool {
-        for image in [&mut self.live, &mut self.durable] {
-            if let Some(byte) = image.get_mut(offset) {
-                *byte ^= mask;
-            }
-        }
-        offset < self.live.len()
+        self.durable.flip(offset, mask);
+        self.live.flip(offset, mask)
     }
 
     pub(super) fn set_len(&mut self, len: usize) {
-        self.live.resize(len, 0);
+        self.live.resize(len);
         self.unsynced.push(FileEffect::Length(len));
     }
 
     pub(super) fn sync(&mut self) {
         for effect in std::mem::take(&mut self.unsynced) {
             match effect {
-                FileEffect::Write { offset, bytes } => put(&mut self.durable, offset, &bytes),
-                FileEffect::Length(len) => self.durable.resize(len, 0),
+                FileEffect::Write { offset, bytes } => self.durable.put(offset, &bytes),
+                FileEffect::Length(len) => self.durable.resize(len),
             }
         }
     }
@@ -109,16 +100,17 @@ impl Image {
     }
 
     /// As [`Image::survive`], with some of the sectors that were being written garbled.
-    pub(super) fn survive_garbled(&self, random: &mut SplitMix64) -> Vec<u8> {
+    pub(super) fn survive_garbled(&self, random: &mut SplitMix64) -> Bytes {
         let mut data = self.survive(random);
         for effect in &self.unsynced {
             let FileEffect::Write { offset, bytes } = effect else {
                 continue;
             };
             for (at, _) in pieces(*offset, bytes) {
-                let sector = data.chunks_mut(SECTOR).nth(at / SECTOR);
-                if let Some(sector) = sector.filter(|_| random.chance(2)) {
-                    sector.fill(0xa5);
+                let sector = at / SECTOR * SECTOR;
+                if sector < data.len() && random.chance(2) {
+                    let len = SECTOR.min(data.len() - sector);
+                    data.put(sector, &[0xa5; SECTOR][..len]);
                 }
             }
         }
@@ -126,7 +118,7 @@ impl Image {
     }
 
     /// What a power loss leaves of it.
-    pub(super) fn survive(&self, random: &mut SplitMix64) -> Vec<u8> {
+    pub(super) fn survive(&self, random: &mut SplitMix64) -> Bytes {
         // Many losses are of one kind throughout: the medium wrote all, or none, of this file.
         let kept = [0, 50, 90, 100][random.below(4) as usize];
         let mut versions: BTreeMap<usize, u64> = BTreeMap::new();
@@ -162,19 +154,21 @@ impl Image {
                         let left = versions.entry(at / SECTOR).or_default();
                         if *left > 0 {
                             *left -= 1;
-                            put(&mut data, at, piece);
+                            data.put(at, piece);
                         }
                     }
                 }
                 FileEffect::Length(new) if lengths > 0 => {
                     lengths -= 1;
                     len = *new;
-                    data.truncate(data.len().min(if *new < len { *new } else { usize::MAX }));
+                    if *new < data.len() {
+                        data.resize(*new);
+                    }
                 }
                 FileEffect::Length(_) => {}
             }
         }
-        data.resize(len, 0);
+        data.resize(len);
         data
     }
 }

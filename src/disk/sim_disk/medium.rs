@@ -199,15 +199,11 @@ impl DiskFile for SimFile {
         if trouble == Some(Trouble::Fails) {
             return Err(broken("read", &self.path));
         }
-        let live = &state.image(self.file).live;
-        let rest = live.get(offset as usize..).unwrap_or(&[]);
-        let len = rest.len().min(buf.len());
-        let len = match trouble {
-            Some(Trouble::Short) => len / 2,
-            _ => len,
-        };
-        buf[..len].copy_from_slice(&rest[..len]);
-        Ok(len)
+        let read = state.image(self.file).live.read(offset as usize, buf);
+        Ok(match trouble {
+            Some(Trouble::Short) => read / 2,
+            _ => read,
+        })
     }
 
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> DiskResult<()> {

@@ -46,6 +46,7 @@
 //!
 //! * **A step left out** ([`SimDisk::leave_out`]).
 
+mod bytes;
 mod faults;
 mod image;
 mod medium;
@@ -58,6 +59,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::SplitMix64;
 use crate::disk::Step;
@@ -181,6 +183,25 @@ impl SimDisk {
         SimDisk::from(after)
     }
 
+    /// As [`SimDisk::crash`], where the power loss takes everything that it may take.
+    pub(crate) fn lose_all(&self) -> SimDisk {
+        let state = self.state.lock();
+        let durable = |image: &Image| Image {
+            live: image.durable.clone(),
+            durable: image.durable.clone(),
+            unsynced: Vec::new(),
+        };
+        let files = state.files.iter();
+        SimDisk::from(State {
+            files: files.map(|(file, image)| (*file, durable(image))).collect(),
+            live: state.durable.clone(),
+            durable: state.durable.clone(),
+            next_file: state.next_file,
+            left_out: state.left_out,
+            ..State::default()
+        })
+    }
+
     /// The medium that the death of the process leaves: the host goes on with its page cache.
     pub(crate) fn kill(&self) -> SimDisk {
         SimDisk::from(State {
@@ -242,6 +263,11 @@ impl SimDisk {
         self.state.lock().has_failed
     }
 
+    /// Whether every call fails.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.state.lock().is_dead
+    }
+
     /// Effects so far: writes, lengths, syncs, and changes of names.
     pub(crate) fn effects(&self) -> u64 {
         self.state.lock().effects
@@ -250,18 +276,15 @@ impl SimDisk {
     /// Tells media apart by what they hold durably.
     pub(crate) fn fingerprint(&self) -> u64 {
         let state = self.state.lock();
-        let mut hash = blake3::Hasher::new();
+        let mut parts = Vec::new();
         for (path, file) in &state.durable.files {
-            let durable = state
+            let hash = state
                 .files
                 .get(file)
-                .map_or(&[][..], |image| &image.durable);
-            hash.update(path.as_bytes());
-            hash.update(&(durable.len() as u64).to_le_bytes());
-            hash.update(durable);
+                .map_or(0, |image| image.durable.hash());
+            parts.extend_from_slice(path.as_bytes());
+            parts.extend_from_slice(&hash.to_le_bytes());
         }
-        let mut first = [0; 8];
-        hash.finalize_xof().fill(&mut first);
-        u64::from_le_bytes(first)
+        xxh3_64(&parts)
     }
 }

@@ -120,7 +120,10 @@ impl<'a> Checker<'a> {
             self.report.frames += findings.frames();
             for fault in &findings.faults {
                 match fault.clone() {
-                    SegmentFault::Header { problem } => {
+                    // Recovery writes it anew.
+                    SegmentFault::Header { is_torn: true, .. }
+                        if segment >= self.subject.unsettled_from => {}
+                    SegmentFault::Header { problem, .. } => {
                         self.report
                             .add(Violation::SegmentHeader { segment, problem });
                     }
@@ -169,7 +172,8 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    /// Every node of a state; every block that the state before has not; what its inodes say.
+    /// Every node of a state; every block in a frame that the state before has not; what its inodes
+    /// say.
     fn state(&mut self, state: &'a State, before: Option<&State>) {
         let (levels, root) = state.layer.chain();
         let (mut bad, mut entries) = (Vec::new(), 0);
@@ -187,7 +191,7 @@ impl<'a> Checker<'a> {
         let nodes = WatchedNodes { ..self.nodes };
         if is_whole {
             let before = before.and_then(|before| before.layer.chain().1);
-            let differ = tree::diff(
+            let differ = tree::diff_frames(
                 &nodes,
                 before.as_ref(),
                 root.as_ref(),

@@ -40,6 +40,8 @@ pub(super) struct Subject {
     /// Per volume: its snapshots from the oldest on, then its live state.
     pub(super) families: Vec<Vec<State>>,
     pub(super) segments: Vec<SegmentId>,
+    /// Recovery would settle the segments from here on; of an open pool it has.
+    pub(super) unsettled_from: SegmentId,
     pub(super) index: Option<IndexToCheck>,
     /// What was found wrong on the way here.
     pub(super) violations: Vec<Violation>,
@@ -66,6 +68,7 @@ impl Subject {
             catalog: catalog.root,
             families: families(&catalog, &pool.shared, volumes, Live::AsPublished)?,
             segments: Vec::new(),
+            unsettled_from: SegmentId(u64::MAX),
             index: volumes.is_empty().then_some(IndexToCheck::Open),
             violations,
         };
@@ -95,6 +98,7 @@ impl Subject {
             catalog: start.catalog,
             families: Vec::new(),
             segments: all_segments(&shared),
+            unsettled_from: start.settled_below,
             shared,
             index,
             violations,
@@ -106,7 +110,7 @@ impl Subject {
             Ok(mut catalog) => {
                 let replayed = replay(&subject.shared, id, &quiet, &start, &mut catalog);
                 subject.violations.extend(journal_violation(
-                    replayed.map(|(end, _)| end),
+                    replayed.map(|replayed| replayed.end),
                     &catalog,
                     &start,
                 )?);

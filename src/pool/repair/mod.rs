@@ -21,7 +21,8 @@
 //!    what lies in and behind the damage: the next run finds a sound journal, or cuts once more,
 //!    and loses nothing, where a file's start is still damaged. What was given up is then told by
 //!    the log of the first run only.)
-//! 5. Check again: what is still wrong is what the report lists.
+//! 5. Check again, and heal what has its copy in a segment whose header recovery wrote: what is
+//!    still wrong is what the report lists.
 //!
 //! Each step looks at what is there, so the whole may be broken off anywhere and repeated, and
 //! where nothing is wrong nothing is done.
@@ -81,7 +82,7 @@ pub(super) fn repair_on(
     options: RepairOptions,
     progress: &dyn Progress,
 ) -> PoolResult<CheckReport> {
-    let mut looking = CheckOptions {
+    let looking = CheckOptions {
         read_data: true,
         heal: true,
         ..CheckOptions::default()
@@ -95,9 +96,10 @@ pub(super) fn repair_on(
     let rebuilds_index = discard_wrong_index(ground, &found)?;
     let journal_cut = open_once(ground, file, options, progress)?;
 
-    looking.heal = false;
+    // It heals what has a copy in a segment whose header was written only now.
     let mut left = inspect_on(ground, file, &looking, progress)?;
     left.journal_cut = journal_cut;
+    repaired.append(&mut left.repaired);
     if rebuilds_index {
         repaired.push(Repair::Index {});
     }

@@ -6,7 +6,8 @@
 //! attempted, acknowledged, durable. After power loss a volume is in one of its states from the
 //! durable one to the last attempted; after SIGKILL from the acknowledged one on. Acknowledged
 //! snapshots are identical for ever, those of one cut are all there or none, and `Pool::check`
-//! finds nothing. What was recovered is durable, and the next round goes on from there.
+//! finds nothing. What was recovered is durable, and the next round goes on from there. What is
+//! particular about a life stands in `habits`.
 //!
 //! `VOLFS_SEEDS=7` or `VOLFS_SEEDS=3,5` or `VOLFS_SEEDS=100..200` runs those seeds instead.
 
@@ -16,11 +17,12 @@ mod change;
 mod choice;
 mod damage;
 mod effects;
+mod habits;
 mod index;
 mod model;
 mod random;
-mod rare_steps;
 mod reading;
+mod rot;
 mod run;
 mod scripts;
 mod soak;
@@ -28,6 +30,7 @@ mod steps;
 mod tree;
 mod world;
 
+use habits::Habits;
 use run::{Covered, live};
 
 pub(super) use damage::{Survey, survey};
@@ -37,18 +40,21 @@ pub(super) use model::Floor;
 pub(super) use scripts::scene;
 pub(super) use world::World;
 
+use std::collections::BTreeSet;
+
 use super::{WHO, name, new_volume, noise, put, read, snap};
 use crate::base::Ino;
 use crate::base::progress::Silent;
-use crate::disk::{Fault, Step};
-use crate::volume::FsError;
+use crate::disk::Fault;
+use crate::volume::{BlockState, FsError, Request};
 
 /// Seeds of a run in CI.
 const SEEDS: u64 = 800;
 
-fn seeds() -> Vec<u64> {
+/// Those that `VOLFS_SEEDS` asks for, or the first `count`.
+fn seeds(count: u64) -> Vec<u64> {
     let Ok(text) = std::env::var("VOLFS_SEEDS") else {
-        return (0..SEEDS).collect();
+        return (0..count).collect();
     };
     let number = |text: &str| -> u64 { text.trim().parse().expect("VOLFS_SEEDS: a,b,c or a..b") };
     match text.split_once("..") {
@@ -61,9 +67,9 @@ fn seeds() -> Vec<u64> {
 /// acknowledged, acknowledged snapshots and clones are identical, and a check finds nothing.
 #[test]
 fn outages_leave_a_prefix_with_everything_synced() {
-    let seeds = seeds();
+    let seeds = seeds(SEEDS);
     let mut covered = Covered::default();
-    run::on_all_cores(&seeds, |seed| live(World::new(seed, true)))
+    run::on_all_cores(&seeds, |seed| live(seed, Habits::of(seed), None))
         .into_iter()
         .for_each(|more| covered += more);
     println!("{covered}");
@@ -87,15 +93,37 @@ fn an_outage_at_any_effect_leaves_a_prefix_with_everything_synced() {
     }
 }
 
-/// Equal seeds give equal runs, down to the bytes that each power loss leaves.
+/// Equal seeds give equal runs, down to the bytes that each power loss leaves, whatever threads
+/// run in them.
 #[test]
 fn a_seed_repeats_its_run() {
-    for seed in 0..5 {
-        let [first, second] = [(); 2].map(|()| live(World::new(seed, false)));
+    let all = (0..300).map(|seed| (seed, Habits::of(seed)));
+    let all: Vec<(u64, Habits)> = all.collect();
+    let first = |count: usize, fits: &dyn Fn(&Habits) -> bool| {
+        let fitting = all.iter().filter(|(_, habits)| fits(habits));
+        fitting
+            .map(|(seed, _)| *seed)
+            .take(count)
+            .collect::<Vec<_>>()
+    };
+    let seeds: BTreeSet<u64> = [
+        first(3, &|habits| !habits.has_threads()),
+        first(4, &|habits| habits.has_index),
+        first(3, &|habits| habits.workers > 0),
+        first(3, &|habits| habits.journal.files_max > 2),
+        first(2, &|habits| habits.has_index && habits.workers > 0),
+        first(2, &|habits| habits.rots),
+    ]
+    .concat()
+    .into_iter()
+    .collect();
+    let seeds: Vec<u64> = seeds.into_iter().collect();
+    run::on_all_cores(&seeds, |seed| {
+        let [first, second] = [(); 2].map(|()| live(seed, Habits::of(seed), None));
         assert!(!first.media.is_empty());
         assert_eq!(first.media, second.media, "seed {seed}");
         assert_eq!(first.operations, second.operations, "seed {seed}");
-    }
+    });
 }
 
 /// Two volumes, `a` with a small file and `b` with one that is sealed; neither is synced.
@@ -141,14 +169,6 @@ fn the_number_of_a_lost_segment_is_used_up() {
     assert!(sound);
 }
 
-/// The canary: without that, a check finds another frame there.
-#[test]
-fn segment_number_used_up_is_needed() {
-    let world = with_unsynced_volumes();
-    world.disk.leave_out(Step::SegmentNumberUsedUp);
-    assert!(!lost_segments(world).1);
-}
-
 /// How many power losses take a segment and leave a record that names it, and whether all is sound
 /// after each.
 fn lost_segments(mut world: World) -> (u64, bool) {
@@ -173,6 +193,51 @@ fn lost_segments(mut world: World) -> (u64, bool) {
         sound &= pool.check(&Silent).unwrap().violations.is_empty();
     }
     (met, sound)
+}
+
+/// Segments that a killed process has left unclosed are settled by the next opening, and not anew
+/// by each one from then on.
+#[test]
+fn unclosed_segments_are_settled_once() {
+    let mut world = with_unsynced_volumes();
+    for _ in 0..2 {
+        world.replace_disk(world.disk.kill());
+        world.open().unwrap();
+    }
+    let next = world.pool().shared.store.next_segment();
+    let published = world.pool().published.lock().newest;
+    assert!(
+        world
+            .pool()
+            .shared
+            .store
+            .segments()
+            .iter()
+            .any(|info| !info.closed)
+    );
+    assert_eq!(published.settled_below, next);
+}
+
+/// What is found stored already is synced with whoever found it: here a block that another volume
+/// has stored and not synced.
+#[test]
+fn a_dedup_hit_is_synced_by_whoever_hits_it() {
+    let world = World::started(0);
+    for volume in ["a", "b"] {
+        world.pool().create_volume(&new_volume(volume)).unwrap();
+    }
+    let open = |volume| world.pool().open_volume(&name(volume)).unwrap();
+    put(&open("a"), "f", &noise(1, 100_000));
+    let stored = world.pool().shared.store.stats().stored_bytes;
+    put(&open("b"), "f", &noise(1, 100_000));
+    let store = &world.pool().shared.store;
+    assert!(store.stats().dedup_hits > 0 && store.stats().stored_bytes == stored);
+    open("b").sync().unwrap();
+    for loss in 0..30 {
+        let left = world.open_copy(&world.disk.crash(loss)).unwrap();
+        let b = left.open_volume(&name("b")).unwrap();
+        assert_eq!(read(&b, "f").unwrap(), noise(1, 100_000));
+    }
 }
 
 /// A read error of recovery is not taken for a lost end: after SIGKILL everything acknowledged is
@@ -238,14 +303,6 @@ fn damage_behind_a_lost_end_loses_nothing_newer() {
     assert_eq!(found.unwrap(), b"bytes");
 }
 
-/// The canary of the second publish: without it the newer file is gone.
-#[test]
-fn a_slot_behind_a_lost_end_is_needed() {
-    let world = with_unsynced_volumes();
-    world.disk.leave_out(Step::BothSlotsPublished);
-    assert_eq!(newest_slot_damaged_behind_a_lost_end(world), None);
-}
-
 fn newest_slot_damaged_behind_a_lost_end(mut world: World) -> Option<Vec<u8>> {
     let open = |world: &World| world.pool().open_volume(&name("b")).unwrap();
     world.disk.arm(Fault::FailSync(0));
@@ -260,4 +317,36 @@ fn newest_slot_damaged_behind_a_lost_end(mut world: World) -> Option<Vec<u8>> {
     world.damage(newest as usize);
     world.open().unwrap();
     read(&open(&world), "new")
+}
+
+/// Where others have synced a volume's records and frames before its own fsync, that still makes
+/// durable how far the frames are: rot of one is damage, and no lost end. Found by the soak.
+#[test]
+fn rot_of_what_others_have_synced_costs_no_record() {
+    let mut world = with_unsynced_volumes();
+    let volume = |world: &World, of: &str| world.pool().open_volume(&name(of)).unwrap();
+    volume(&world, "a").sync().unwrap();
+    volume(&world, "b").sync().unwrap();
+    let at = {
+        let volume = volume(&world, "b");
+        let ino = volume.lookup(&WHO, Ino::ROOT, b"large").unwrap().ino;
+        let found = volume
+            .read(&Request::default(), |view| view.block(ino, 3))
+            .unwrap();
+        let BlockState::Stored(pointer) = found else {
+            panic!("it is sealed: {found:?}")
+        };
+        pointer.place
+    };
+    let left = world.disk.lose_all();
+    let path = format!("segments/{:016x}.data", at.segment.0);
+    assert!(left.flip(&path, u64::from(at.offset) + 100, 1));
+    world.replace_disk(left);
+    world.open().unwrap();
+    assert_eq!(world.pool().dropped_records(), []);
+    let size = volume(&world, "b")
+        .lookup(&WHO, Ino::ROOT, b"large")
+        .unwrap()
+        .size;
+    assert!(size > 0, "what was synced is lost");
 }

@@ -175,6 +175,14 @@ fn a_synced_volume_survives_beside_a_checkpoint() {
     explore(blocks_and_syncs);
 }
 
+/// The exploration notices a sync that looks at the frames first, and then takes those of a later
+/// record for synced.
+#[test]
+fn a_sync_that_looks_at_frames_first_is_noticed() {
+    let how = explore_sabotaged(Sabotage::FramesBeforeState, blocks_and_syncs);
+    assert!(how.contains("what was synced is lost"), "{how}");
+}
+
 /// Two threads store a block each, commit and sync it, beside a checkpoint.
 fn blocks_and_syncs() {
     let (medium, pool) = world(1 << 20);
@@ -192,7 +200,7 @@ fn blocks_and_syncs() {
             });
             put.unwrap();
             volume.sync().unwrap();
-            let left = after_power_loss(&medium, index);
+            let left = open(Arc::new(medium.lose_all()), 1 << 20);
             let left = left.open_volume(&name("a")).unwrap();
             assert_eq!(get(&left, index), 7, "what was synced is lost");
             assert!(block(&left, index, BLOCK) == content);
@@ -209,47 +217,59 @@ fn blocks_and_syncs() {
 /// frozen and sealed below it; a planned read gives the bytes of its moment.
 #[test]
 fn a_reader_sees_one_state_while_layers_are_sealed() {
-    explore(|| {
-        let (_, pool) = world(1 << 20);
-        let volume = pool.open_volume(&name("a")).unwrap();
-        let writer = thread::spawn({
-            let volume = volume.clone();
-            move || {
-                for count in 1..=3u64 {
-                    let put = volume.update(&Request::default(), |edit| {
-                        for at in [1, 2] {
-                            edit.put(key(at), Value::record(count.to_le_bytes()));
-                        }
-                        edit.write(FILE, 0, &[count as u8; 64]);
-                        Ok(())
-                    });
-                    put.unwrap();
-                }
+    explore(one_state_for_a_reader);
+}
+
+/// The exploration notices a layer whose changes are gone before its tree is there.
+#[test]
+fn changes_that_are_given_back_early_are_noticed() {
+    let how = explore_sabotaged(Sabotage::ChangesGivenBackEarly, one_state_for_a_reader);
+    let is_other = how.contains("an older state") || how.contains("bytes of another moment");
+    assert!(is_other, "{how}");
+}
+
+/// A reader beside a writer and two checkpoints.
+fn one_state_for_a_reader() {
+    let (_, pool) = world(1 << 20);
+    let volume = pool.open_volume(&name("a")).unwrap();
+    let writer = thread::spawn({
+        let volume = volume.clone();
+        move || {
+            for count in 1..=3u64 {
+                let put = volume.update(&Request::default(), |edit| {
+                    for at in [1, 2] {
+                        edit.put(key(at), Value::record(count.to_le_bytes()));
+                    }
+                    edit.write(FILE, 0, &[count as u8; 64]);
+                    Ok(())
+                });
+                put.unwrap();
             }
-        });
-        let checkpoints = thread::spawn({
-            let pool = pool.clone();
-            move || {
-                pool.checkpoint().unwrap();
-                pool.checkpoint().unwrap();
-            }
-        });
-        let mut last = 0;
-        for _ in 0..3 {
-            let seen = volume.read(&Request::default(), |view| {
-                let numbers = (number(view, 1)?, number(view, 2)?);
-                Ok((numbers, view.plan_read(FILE, 0, 64)?))
-            });
-            let ((first, second), plan) = seen.unwrap();
-            assert_eq!(first, second, "half of a transaction");
-            assert!(first >= last, "an older state: {first} after {last}");
-            assert_eq!(volume.execute(plan).unwrap(), [first as u8; 64]);
-            last = first;
         }
-        writer.join().unwrap();
-        checkpoints.join().unwrap();
-        assert_eq!((get(&volume, 1), get(&volume, 2)), (3, 3));
     });
+    let checkpoints = thread::spawn({
+        let pool = pool.clone();
+        move || {
+            pool.checkpoint().unwrap();
+            pool.checkpoint().unwrap();
+        }
+    });
+    let mut last = 0;
+    for _ in 0..3 {
+        let seen = volume.read(&Request::default(), |view| {
+            let numbers = (number(view, 1)?, number(view, 2)?);
+            Ok((numbers, view.plan_read(FILE, 0, 64)?))
+        });
+        let ((first, second), plan) = seen.unwrap();
+        assert_eq!(first, second, "half of a transaction");
+        assert!(first >= last, "an older state: {first} after {last}");
+        let bytes = volume.execute(plan).unwrap();
+        assert!(bytes == [first as u8; 64], "bytes of another moment");
+        last = first;
+    }
+    writer.join().unwrap();
+    checkpoints.join().unwrap();
+    assert_eq!((get(&volume, 1), get(&volume, 2)), (3, 3));
 }
 
 /// Writers that fill memory and journal wait for the checkpoint thread, never for ever; closing

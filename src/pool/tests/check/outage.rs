@@ -4,11 +4,14 @@ use super::*;
 use crate::base::{Nature, PoolId, SystemClock, Timestamp};
 use crate::disk::{Disk, Fault, SimDisk, Step};
 use crate::journal::JournalOptions;
+use crate::pool::check::inspect_on;
 use crate::pool::recovery::Ground;
 use crate::pool::repair::repair_on;
 
 const ID: PoolId = PoolId([8; 16]);
 const BLOCKS: usize = 6;
+/// Bytes of a segment's header.
+const HEADER_BYTES: usize = 64;
 
 fn journal() -> JournalOptions {
     JournalOptions {
@@ -248,4 +251,60 @@ fn a_cut_of_the_journal_may_be_cut_short_anywhere() {
     // Of a sound journal nothing is cut.
     let report = repair_on(&ground(&whole), &file(), CUT, &Silent).unwrap();
     assert_eq!(report.journal_cut, None);
+}
+
+/// Segments in ascending order.
+fn segments(disk: &SimDisk) -> Vec<String> {
+    let mut names = disk.list("segments").unwrap();
+    names.sort();
+    names
+        .iter()
+        .map(|name| format!("segments/{name}"))
+        .collect()
+}
+
+/// A copy of the medium on which the sector with a segment's header has no header.
+fn without_header(disk: &SimDisk, segment: &str) -> SimDisk {
+    let copy = disk.kill();
+    let file = copy.open(segment).unwrap();
+    file.write_at(&[&[0; HEADER_BYTES]], 0).unwrap();
+    copy
+}
+
+/// A power loss may take the header of a segment that was never synced: that is no damage, and
+/// opening the pool writes it anew. Where it was durable, its loss is damage, open or not.
+#[test]
+fn a_header_is_missed_where_it_was_durable() {
+    let disk = SimDisk::new();
+    Pool::create_on(&disk, Path::new("simulated"), &file(), &journal()).unwrap();
+    let pool = open(&disk);
+    let volume = pool.create_volume(&new_volume("a")).unwrap();
+    drop(volume);
+    let volume = pool.open_volume(&name("a")).unwrap();
+    put(&volume, "durable", &noise(1, 20 * BLOCK));
+    drop(volume);
+    pool.close().unwrap();
+    let durable = segments(&disk);
+    let pool = open(&disk);
+    let volume = pool.open_volume(&name("a")).unwrap();
+    put(&volume, "new", &noise(2, 20 * BLOCK));
+    let all = segments(&disk);
+    assert!(!durable.is_empty() && durable.len() < all.len());
+
+    for segment in &all {
+        let hurt = without_header(&disk, segment);
+        let is_damage = durable.contains(segment);
+        let is_named = |report: &CheckReport| {
+            let mut all = report.violations.iter();
+            all.any(|one| matches!(one, Violation::SegmentHeader { .. }))
+        };
+        let found = inspect_on(&ground(&hurt), &file(), &deep(), &Silent).unwrap();
+        assert_eq!(is_named(&found), is_damage, "{segment}: {found:?}");
+        let pool = open(&hurt);
+        assert_eq!(is_named(&pool.check(&Silent).unwrap()), is_damage);
+        let is_back = content_of(&hurt, segment) == content_of(&disk, segment);
+        assert_eq!(is_back, !is_damage, "{segment}");
+        let volume = pool.open_volume(&name("a")).unwrap();
+        assert!(read(&volume, "new").unwrap() == noise(2, 20 * BLOCK));
+    }
 }

@@ -113,6 +113,36 @@ fn a_scrub_heals_while_the_pool_is_open() {
     assert_whole(&mut fixture);
 }
 
+/// A scrub looks at each frame that a state needs, also where an older state has the same content
+/// in another one.
+#[test]
+fn a_scrub_sees_content_that_was_stored_again() {
+    let mut fixture = sample();
+    let pool = open_without_index(&fixture);
+    let volume = pool.open_volume(&name("a")).unwrap();
+    let bad = volume.lookup(&WHO, Ino::ROOT, b"bad").unwrap().ino;
+    let mode = crate::volume::ops::WriteMode::default();
+    let content = noise(2, LENGTH);
+    volume.write_file(&WHO, bad, 0, &content, mode).unwrap();
+    drop(volume);
+    pool.close().unwrap();
+    drop(pool);
+    for place in frames_of(&fixture, &bad_block(2)) {
+        hurt(&fixture, place);
+        let pool = fixture.open();
+        let options = CheckOptions {
+            volumes: vec![name("a")],
+            ..CheckOptions::default()
+        };
+        let report = pool.scrub(&options, &Silent).unwrap();
+        assert_eq!((report.violations, report.repaired.len()), (vec![], 1));
+        drop(pool);
+        close(&mut fixture);
+    }
+    assert_eq!(frames_of(&fixture, &bad_block(2)).len(), 2);
+    assert_eq!(violations(&fixture), []);
+}
+
 /// A lost block is an I/O error for exactly its bytes, in every state that shows it; it stays
 /// listed, however often the pool is repaired, until nothing shows it any more.
 #[test]

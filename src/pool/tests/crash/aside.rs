@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::steps::{Done, Failed};
 use super::world::{ID, World, path, text};
 use crate::base::{SegmentId, SplitMix64};
-use crate::disk::{AtStep, Disk, DiskError, Replacing, Step, replace_file};
+use crate::disk::{AtStep, Disk, DiskError, Replacing, SimDisk, Step, replace_file};
 use crate::pool::create;
 use crate::pool::superblock::{SLOT_OFFSETS, SuperblockFile};
 
@@ -20,8 +20,8 @@ const LIST: &str = "mounts.json";
 /// Its state.
 pub(super) struct Aside {
     random: SplitMix64,
-    /// Steps at which it prefers that something happens.
-    pub(super) focus: Vec<Step>,
+    /// What was armed last at a step.
+    last: Option<AtStep>,
     /// Whether it looks at what costs time only, not content.
     pub(super) checks_costs: bool,
     /// The number in the list that is durable, and the last one attempted.
@@ -36,7 +36,7 @@ impl Aside {
     pub(super) fn new(seed: u64) -> Aside {
         Aside {
             random: SplitMix64::new(!seed),
-            focus: Vec::new(),
+            last: None,
             checks_costs: true,
             list: (0, 0),
             born: SegmentId(0),
@@ -48,55 +48,81 @@ impl Aside {
     pub(super) fn is_due(&mut self, percent: u64) -> bool {
         self.random.chance(percent)
     }
+}
 
-    fn any_step(&mut self) -> Step {
-        match self.focus.is_empty() || self.random.chance(20) {
-            true => *self.random.pick(Step::ALL).expect("there are steps"),
-            false => *self.random.pick(&self.focus).expect("not empty"),
-        }
-    }
+/// A superblock slot is damaged on the medium.
+pub(super) fn damage_slot(disk: &SimDisk, slot: usize) {
+    let file = disk.open("superblock").expect("it was there");
+    let damage = file.write_at(&[&[0xff; 64]], SLOT_OFFSETS[slot]);
+    let damage = damage.and_then(|()| file.sync(Step::FirstSuperblock));
+    damage.expect("the medium works");
 }
 
 impl World {
+    fn any_step(&mut self) -> Step {
+        let focus = &self.habits.focus;
+        let random = &mut self.aside.random;
+        match focus.is_empty() || random.chance(20) {
+            true => *random.pick(Step::ALL).expect("there are steps"),
+            false => *random.pick(focus).expect("not empty"),
+        }
+    }
+
     /// Perhaps arms a death or a failed sync at some step.
     pub(super) fn arm_at_a_step(&mut self) -> bool {
-        let percent = if self.aside.focus.is_empty() { 20 } else { 60 };
+        let percent = if self.habits.focus.is_empty() { 20 } else { 60 };
         if !self.aside.is_due(percent) {
             return false;
         }
-        let step = self.aside.any_step();
+        let step = self.any_step();
         let at = match self.aside.is_due(50) {
             true => AtStep::Die(step),
             false => AtStep::Fail(step),
         };
+        self.arm_it_at(at);
+        true
+    }
+
+    /// Perhaps arms the death that was armed last at a step: it strikes twice in a row.
+    pub(super) fn arm_again(&mut self) -> bool {
+        let is_death = |at: &AtStep| matches!(at, AtStep::Die(_));
+        let last = self.aside.last.filter(is_death);
+        let last = last.filter(|_| !self.habits.focus.is_empty() && self.aside.is_due(50));
+        let Some(at) = last else {
+            return false;
+        };
+        self.arm_it_at(at);
+        true
+    }
+
+    fn arm_it_at(&mut self, at: AtStep) {
         self.tell(format!("armed: {at:?}"));
         self.disk.arm_at(at);
-        true
+        self.aside.last = Some(at);
     }
 
     /// Power was lost; perhaps one of two good superblock slots is damaged on the medium.
     pub(super) fn damage_a_slot(&mut self) {
-        let percent = if self.aside.focus.is_empty() { 15 } else { 50 };
-        if !self.aside.is_due(percent) || !self.exists() {
-            return;
+        if self.aside.is_due(15) && self.newest_slot(&self.disk).is_some() {
+            let slot = self.aside.random.below(2) as usize;
+            self.damage(slot);
         }
-        let slot = self.aside.random.below(2) as usize;
-        let Ok((_, slots)) = SuperblockFile::open(&self.disk, ID, &path()) else {
-            return;
-        };
-        if slots.damage.is_some() {
-            return;
+    }
+
+    /// The newest of two good slots on a medium that nobody uses.
+    pub(super) fn newest_slot(&self, disk: &SimDisk) -> Option<usize> {
+        if !self.exists_on(disk) {
+            return None;
         }
-        self.damage(slot);
+        let (_, slots) = SuperblockFile::open(disk, ID, &path()).ok()?;
+        let is_good = slots.damage.is_none();
+        is_good.then_some((slots.newest.generation % 2) as usize)
     }
 
     /// A superblock slot is damaged on the medium.
     pub(super) fn damage(&mut self, slot: usize) {
         self.tell(format!("superblock slot {slot} is damaged"));
-        let file = self.disk.open("superblock").expect("it was there");
-        let damage = file.write_at(&[&[0xff; 64]], SLOT_OFFSETS[slot]);
-        let damage = damage.and_then(|()| file.sync(Step::FirstSuperblock));
-        damage.expect("the medium works");
+        damage_slot(&self.disk, slot);
     }
 
     /// The pool's folder, with one above it, made as a pool's creation does. From then on a power
@@ -127,6 +153,7 @@ impl World {
         saved.map_err(|error| Failed {
             is_full: error.is_no_space(),
             text: text(error),
+            is_harmless: true,
         })?;
         self.aside.list.0 = number;
         Ok(())

@@ -16,25 +16,34 @@ const TRIES: usize = 6;
 struct Choice<'a> {
     random: &'a mut SplitMix64,
     tree: &'a Tree,
+    /// Large writes often have content that was written before.
+    repeats: bool,
 }
 
 impl Change {
     /// A change that is valid for this tree; sometimes none is found.
-    pub(super) fn any(random: &mut SplitMix64, tree: &Tree) -> Option<Change> {
-        let mut choice = Choice { random, tree };
-        let change = choice.any()?;
+    pub(super) fn any(random: &mut SplitMix64, tree: &Tree, repeats: bool) -> Option<Change> {
+        let change = Choice::new(random, tree, repeats).any()?;
         change.states(tree).is_ok().then_some(change)
     }
 
     /// A change that is refused.
     pub(super) fn refused(random: &mut SplitMix64, tree: &Tree) -> Option<Change> {
-        let mut choice = Choice { random, tree };
+        let mut choice = Choice::new(random, tree, false);
         let mut tries = (0..TRIES).filter_map(|_| choice.odd());
         tries.find(|change| change.states(tree).is_err())
     }
 }
 
-impl Choice<'_> {
+impl<'a> Choice<'a> {
+    fn new(random: &'a mut SplitMix64, tree: &'a Tree, repeats: bool) -> Choice<'a> {
+        Choice {
+            random,
+            tree,
+            repeats,
+        }
+    }
+
     fn of(&mut self, wanted: impl Fn(&Node) -> bool) -> Option<String> {
         let fitting = self.tree.entries().filter(|(_, node)| wanted(node));
         let paths: Vec<&String> = fitting.map(|(path, _)| path).collect();
@@ -154,6 +163,7 @@ impl Choice<'_> {
         let len = (blocks * BLOCK + BLOCK) as usize;
         let data = match random.below(4) {
             0 => SplitMix64::new(random.below(3)).bytes(len),
+            _ if self.repeats && random.chance(60) => SplitMix64::new(0).bytes(len),
             1 => {
                 let mut data = vec![0; len];
                 let noise = random.bytes(len / 3);

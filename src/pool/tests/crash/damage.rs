@@ -1,7 +1,8 @@
 //! Media that lie: bits flip at rest, writes go astray, reads end early. Nothing wrong is ever
 //! read, what is lost is named, and nothing panics.
 
-use super::model::Found;
+use super::habits::Habits;
+use super::model::{Floor, Found};
 use super::reading::{Unread, read_what_is_sound};
 use super::run::on_all_cores;
 use super::tree::{Tree, differences};
@@ -9,14 +10,15 @@ use super::world::World;
 use crate::base::Nature;
 use crate::base::progress::Silent;
 use crate::disk::{Fault, SimDisk};
-use crate::pool::PoolError;
+use crate::pool::{Pool, PoolError};
 
 const SEEDS: u64 = 150;
 
 /// What was done to a medium.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Damage {
-    /// A bit of a segment.
+    /// A bit of a segment: everything is there, or named. Of a volume that recovery names what is
+    /// newest may be lost, as in an outage.
     Segment,
     /// A bit of the journal or the superblock: what is newest may be lost.
     Order,
@@ -48,7 +50,7 @@ enum Outcome {
 }
 
 fn damaged_life(seed: u64) -> Outcome {
-    let mut world = World::new(seed, false);
+    let mut world = World::new(seed, Habits::plain());
     world.create().expect("the medium works");
     world.open().expect("a new pool opens");
     let damage = work(&mut world);
@@ -67,6 +69,10 @@ fn damaged_life(seed: u64) -> Outcome {
         survey.unread.is_empty() || named,
         "a check does not name the damage"
     );
+    assert!(
+        survey.dropped == 0 || named || loses,
+        "a check does not name what made recovery drop records"
+    );
     match (survey.refused, survey.unread.len()) {
         (Some(_), _) => Outcome::Refused,
         (None, 0) => Outcome::Sound,
@@ -81,6 +87,8 @@ pub(in crate::pool::tests) struct Survey {
     pub(in crate::pool::tests) refused: Option<PoolError>,
     /// Files and folders that cannot be read: volume, snapshot, path.
     pub(in crate::pool::tests) unread: Vec<String>,
+    /// Volumes whose newest records recovery dropped.
+    pub(in crate::pool::tests) dropped: usize,
     /// What a check finds.
     pub(in crate::pool::tests) violations: usize,
 }
@@ -108,7 +116,7 @@ pub(in crate::pool::tests) fn survey(
     for one in &unread {
         assert!(fits(one.nature), "{one:?}");
     }
-    compare(world, loses, &found, &unread);
+    compare(world, loses, &pool, &found, &unread);
     let violations = match pool.check(&Silent) {
         Ok(report) => report.violations.len(),
         Err(error) => {
@@ -119,6 +127,7 @@ pub(in crate::pool::tests) fn survey(
     Survey {
         refused: None,
         unread: unread.into_iter().map(|one| one.what).collect(),
+        dropped: pool.dropped_records().len(),
         violations,
     }
 }
@@ -174,13 +183,18 @@ fn flip(world: &mut World) -> Damage {
     damage
 }
 
-/// What was found is, as far as it can be read, what once was.
-fn compare(world: &World, loses: bool, found: &Found, unread: &[Unread]) {
+/// What was found is, as far as it can be read, what once was; what recovery does not name has
+/// everything that was acknowledged.
+fn compare(world: &World, loses: bool, pool: &Pool, found: &Found, unread: &[Unread]) {
+    let dropped = pool.dropped_records();
     for (name, volume) in &world.model.volumes {
         let tree = found.volumes.get(name);
         let states: Vec<&Option<Tree>> = match loses {
             true => volume.ever().collect(),
-            false => volume.ever().last().into_iter().collect(),
+            false if dropped.iter().any(|records| records.volume == *name) => {
+                volume.since(Floor::Durable).collect()
+            }
+            false => volume.since(Floor::Acknowledged).collect(),
         };
         assert!(
             states

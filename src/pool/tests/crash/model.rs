@@ -112,6 +112,19 @@ impl VolumeModel {
         true
     }
 
+    /// The states that may be found.
+    pub(super) fn since(&self, floor: Floor) -> impl Iterator<Item = &Option<Tree>> {
+        self.history[self.first(floor)..].iter()
+    }
+
+    fn first(&self, floor: Floor) -> usize {
+        match floor {
+            Floor::Durable => 0,
+            Floor::Acknowledged => self.acknowledged,
+            Floor::Newest => self.history.len() - 1,
+        }
+    }
+
     /// Every state there ever was.
     pub(super) fn ever(&self) -> impl Iterator<Item = &Option<Tree>> {
         self.past.iter().chain(&self.history)
@@ -119,11 +132,7 @@ impl VolumeModel {
 
     /// The state that matches, as a distance from the floor; else what does not.
     fn check(&self, found: Option<&Tree>, floor: Floor) -> Result<(), String> {
-        let first = match floor {
-            Floor::Durable => 0,
-            Floor::Acknowledged => self.acknowledged,
-            Floor::Newest => self.history.len() - 1,
-        };
+        let first = self.first(floor);
         if self.history[first..]
             .iter()
             .any(|state| state.as_ref() == found)

@@ -1,11 +1,18 @@
 //! Random steps: what happens next.
 
-use super::change::Change;
+use super::change::{BLOCK, Change};
 use super::steps::{Done, SnapshotKey};
+use super::tree::Node;
 use super::world::World;
+use crate::disk::Fault;
 
 const VOLUMES_MAX: usize = 3;
 const SNAPSHOTS_MAX: usize = 4;
+/// Of each write that fills a journal, and how many there are at most.
+const FILLING_BYTES: u64 = 5000;
+const FILLING_MAX: u64 = 20;
+/// Writes from here on are sealed at once.
+const LARGE_BLOCKS: u64 = 17;
 
 impl World {
     /// A random operation: valid, but one in ten, which must be refused.
@@ -25,6 +32,18 @@ impl World {
         let Some(volume) = self.random.pick(&names).cloned() else {
             return self.new_volume();
         };
+        if self.aside.is_due(2) {
+            return self.scrub();
+        }
+        if self.habits.rots && self.aside.is_due(8) {
+            return self.any_rot();
+        }
+        if self.habits.fills && self.aside.is_due(20) {
+            return self.fill_the_journal(&volume);
+        }
+        if self.habits.repeats && self.aside.is_due(8) {
+            return self.be_cut_short(&volume);
+        }
         match self.random.below(100) {
             0..52 => self.any_change(&volume),
             52..60 => self.refused_change(&volume),
@@ -48,6 +67,79 @@ impl World {
         }
     }
 
+    /// Small writes, each of them synced, up to where the journal would be emptied; perhaps a
+    /// checkpoint behind them.
+    fn fill_the_journal(&mut self, volume: &str) -> Done {
+        let tree = self.tree(volume);
+        let files = tree.entries().filter(|(_, node)| node.is_file());
+        let files: Vec<String> = files.map(|(path, _)| path.clone()).collect();
+        let Some(file) = self.random.pick(&files).cloned() else {
+            return Ok(());
+        };
+        for _ in 0..FILLING_MAX {
+            let status = self.pool().status();
+            if status.journal_bytes + FILLING_BYTES > status.journal_capacity / 3 {
+                break;
+            }
+            let (at, data) = (
+                self.random.below(40_000),
+                self.random.bytes(FILLING_BYTES as usize),
+            );
+            self.change(volume, &Change::Write(file.clone(), at, data))?;
+            self.sync(volume)?;
+        }
+        match self.random.chance(70) {
+            true => self.checkpoint(),
+            false => Ok(()),
+        }
+    }
+
+    /// A large write of something new, in the midst of which or right behind whose blocks the
+    /// process is to die.
+    fn be_cut_short(&mut self, volume: &str) -> Done {
+        self.checkpoint()?;
+        let tree = self.tree(volume);
+        let files = tree.entries().filter(|(_, node)| node.is_file());
+        let files: Vec<String> = files.map(|(path, _)| path.clone()).collect();
+        let Some(file) = self.random.pick(&files).cloned() else {
+            return Ok(());
+        };
+        let blocks = LARGE_BLOCKS + self.random.below(8);
+        let after = match self.random.chance(70) {
+            true => blocks + self.random.below(4),
+            false => self.random.below(blocks),
+        };
+        self.tell(format!("to die after {after} effects"));
+        self.disk.arm(Fault::Die(after));
+        let data = self.random.bytes((blocks * BLOCK) as usize);
+        let change = Change::Write(file, 0, data);
+        self.cut_short = Some((volume.to_owned(), change.clone()));
+        self.change(volume, &change)
+    }
+
+    /// A write that an outage broke off is done again, or a part of it.
+    pub(super) fn repeat_what_was_cut_short(&mut self) -> Done {
+        let Some((volume, change)) = self.cut_short.take() else {
+            return Ok(());
+        };
+        let Change::Write(file, at, mut data) = change else {
+            return Ok(());
+        };
+        let exists = self.model.volumes.contains_key(&volume);
+        let is_there = exists && self.tree(&volume).get(&file).is_some_and(Node::is_file);
+        if !is_there || self.random.chance(20) {
+            return Ok(());
+        }
+        let blocks = data.len() as u64 / BLOCK;
+        let part = LARGE_BLOCKS + self.random.below(blocks - LARGE_BLOCKS + 1);
+        data.truncate((part * BLOCK) as usize);
+        self.change(&volume, &Change::Write(file, at, data))?;
+        match self.random.chance(70) {
+            true => self.sync(&volume),
+            false => Ok(()),
+        }
+    }
+
     fn live_volumes(&self) -> impl Iterator<Item = &String> {
         let volumes = self.model.volumes.iter();
         volumes
@@ -62,7 +154,8 @@ impl World {
 
     fn any_change(&mut self, volume: &str) -> Done {
         let tree = self.tree(volume);
-        match Change::any(&mut self.random, &tree) {
+        let repeats = self.habits.repeats;
+        match Change::any(&mut self.random, &tree, repeats) {
             Some(change) => self.change(volume, &change),
             None => Ok(()),
         }

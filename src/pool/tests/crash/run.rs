@@ -3,14 +3,20 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::AddAssign;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::aside::damage_slot;
+use super::habits::Habits;
 use super::model::Floor;
 use super::world::World;
 use crate::base::SplitMix64;
-use crate::disk::{Fault, Rates};
+use crate::base::sync::once;
+use crate::disk::{Fault, Rates, Step};
 
 const ROUNDS: u64 = 6;
+/// Share of damaged slots, in percent, from which on rounds are long.
+const LONG_ROUNDS: u64 = 50;
 
 /// What a run has covered.
 #[derive(Default)]
@@ -71,18 +77,42 @@ pub(super) fn on_all_cores<T: Send>(seeds: &[u64], run: impl Fn(u64) -> T + Sync
     })
 }
 
-/// Seeds from here on try some more of the media that each power loss could leave.
+/// Seeds from here on try more of the media that each power loss could leave.
 pub(super) const SOAK_SEEDS: u64 = 1 << 32;
-const MORE: u64 = 3;
+const MORE: u64 = 12;
 
-/// One life.
-pub(super) fn live(mut world: World) -> Covered {
+/// The life of this seed; with a step left out or not. It has its threads, if any, under a
+/// schedule of its own, so that equal seeds live equal lives.
+pub(super) fn live(seed: u64, habits: Habits, left_out: Option<Step>) -> Covered {
+    let has_threads = habits.has_threads();
+    let life = move || {
+        let mut world = World::new(seed, habits);
+        if let Some(step) = left_out {
+            world.disk.leave_out(step);
+            // Of most steps more than time is to be lost.
+            world.aside.checks_costs = matches!(step, Step::SegmentWithinCap | Step::SegmentClosed);
+        }
+        to_its_end(world)
+    };
+    if !has_threads {
+        return life();
+    }
+    catch_unwind(AssertUnwindSafe(|| once(seed, life))).unwrap_or_else(|panic| {
+        // Threads that wait for each other for ever leave nobody to tell it.
+        eprintln!("VOLFS_SEEDS={seed} ended badly");
+        resume_unwind(panic)
+    })
+}
+
+fn to_its_end(mut world: World) -> Covered {
+    let more = if world.seed < SOAK_SEEDS { 0 } else { MORE };
     let mut life = Life {
         covered: Covered {
             seeds: 1,
             ..Covered::default()
         },
-        more: if world.seed < SOAK_SEEDS { 0 } else { MORE },
+        more: world.habits.more + more,
+        is_created: false,
     };
     life.create(&mut world);
     for _ in 0..ROUNDS {
@@ -98,7 +128,10 @@ pub(super) fn live(mut world: World) -> Covered {
 
 struct Life {
     covered: Covered,
+    /// Further media that each power loss could leave and are tried.
     more: u64,
+    /// There is a pool, whatever happens.
+    is_created: bool,
 }
 
 /// What goes wrong while the pool works.
@@ -113,18 +146,20 @@ fn any_fault(random: &mut SplitMix64) -> Option<Fault> {
     })
 }
 
-/// Operations until something is to happen; returns what SIGKILL may lose then.
-fn work(world: &mut World) -> Floor {
-    let fault = any_fault(&mut world.random);
-    let steps = 1 + world.random.below(30);
-    let mut loses_pages = false;
-    if let Some(fault) = fault {
+/// Arms something, or nothing. Whether that may lose pages.
+fn arm(world: &mut World) -> bool {
+    if !world.habits.focus.is_empty() && world.arm_at_a_step() {
+        return true;
+    }
+    if let Some(fault) = any_fault(&mut world.random) {
         world.tell(format!("armed: {fault:?}"));
         world.disk.arm(fault);
-        loses_pages = matches!(fault, Fault::FailSync(_));
-    } else if world.arm_at_a_step() {
-        loses_pages = true;
-    } else if world.random.chance(15) {
+        return matches!(fault, Fault::FailSync(_));
+    }
+    if world.arm_at_a_step() {
+        return true;
+    }
+    if world.random.chance(15) {
         let rate = 1 + world.random.below(20);
         let rates = Rates {
             read_error: rate,
@@ -135,20 +170,39 @@ fn work(world: &mut World) -> Floor {
         };
         world.tell(format!("{rates:?}"));
         world.disturb(rates);
-        loses_pages = true;
-    } else if world.random.chance(15) {
+        return true;
+    }
+    if world.random.chance(15) {
         let used: u64 = world.disk.files().iter().map(|(_, len)| len).sum();
         let room = world.random.below(600 << 10);
         world.tell(format!("room for {room} bytes"));
         world.disk.set_capacity(Some(used + room));
     }
-    for _ in 0..steps {
-        if let Err(failed) = world.step() {
-            world.tell(format!("failed: {}", failed.text));
-            assert!(world.disk.has_failed(), "{}", failed.text);
-            if failed.is_full && !loses_pages {
-                world.make_room();
-            }
+    false
+}
+
+/// Operations until something is to happen; returns what SIGKILL may lose then.
+fn work(world: &mut World) -> Floor {
+    let loses_pages = arm(world);
+    // Where older journal files are to be needed again, they must be used again.
+    let is_long = world.habits.damaged_slots >= LONG_ROUNDS;
+    let steps = 1 + world.random.below(if is_long { 60 } else { 30 });
+    for number in 0..=steps {
+        let done = match number {
+            0 => world.repeat_what_was_cut_short(),
+            _ => world.step(),
+        };
+        let Err(failed) = done else {
+            continue;
+        };
+        world.tell(format!("failed: {}", failed.text));
+        assert!(world.disk.has_failed(), "{}", failed.text);
+        if failed.is_full && !loses_pages {
+            world.make_room();
+            break;
+        }
+        // A checkpoint that failed is nobody's business: the next one may succeed.
+        if !failed.is_harmless || world.disk.is_dead() || world.random.chance(30) {
             break;
         }
     }
@@ -179,6 +233,7 @@ impl Life {
         }
         let created = world.create();
         assert!(created.is_ok() || world.disk.has_failed(), "{created:?}");
+        self.is_created = created.is_ok();
         self.lose_power(world);
         assert!(
             world.exists() || created.is_err(),
@@ -188,6 +243,7 @@ impl Life {
             world.clear();
             world.create().expect("the medium works");
         }
+        self.is_created = true;
         world.open().expect("a new pool opens");
     }
 
@@ -195,7 +251,8 @@ impl Life {
     /// lost.
     fn outages(&mut self, world: &mut World) -> bool {
         let mut lost_power = false;
-        let mut cuts = match world.random.chance(50) {
+        let often = !world.habits.focus.is_empty();
+        let mut cuts = match world.random.chance(if often { 80 } else { 50 }) {
             true => 1 + world.random.below(3),
             false => 0,
         };
@@ -209,7 +266,7 @@ impl Life {
                 world.replace_disk(world.disk.kill());
                 self.covered.outages += 1;
             }
-            if cuts > 0 && world.arm_at_a_step() {
+            if cuts > 0 && (world.arm_again() || world.arm_at_a_step()) {
                 // A sync that fails loses pages, as a power loss does.
                 lost_power = true;
             } else if cuts > 0 {
@@ -233,16 +290,38 @@ impl Life {
     }
 
     fn lose_power(&mut self, world: &mut World) {
+        let mut seen = HashSet::new();
         for _ in 0..self.more {
-            let seed = world.random.next();
-            let left = world.try_power_loss(seed);
-            self.covered.outages += 1;
-            self.covered.media.insert(left.fingerprint());
+            self.try_another(world, &mut seen);
         }
         let seed = world.random.next();
         world.tell(format!("power loss {seed:#x}"));
         world.replace_disk(world.disk.crash(seed));
         self.covered.outages += 1;
         self.covered.media.insert(world.disk.fingerprint());
+    }
+
+    /// Tries another medium that this power loss could leave, unless it was one of those `seen`.
+    fn try_another(&mut self, world: &mut World, seen: &mut HashSet<u64>) {
+        let seed = world.random.next();
+        let copy = world.disk.crash(seed);
+        let damages = world.random.chance(world.habits.damaged_slots);
+        let slot = damages.then(|| world.newest_slot(&copy)).flatten();
+        if let Some(slot) = slot {
+            damage_slot(&copy, slot);
+        }
+        let fingerprint = copy.fingerprint();
+        if !seen.insert(fingerprint) {
+            return;
+        }
+        world.tell(format!(
+            "on a copy: power loss {seed:#x}, damaged slot: {slot:?}"
+        ));
+        world.try_power_loss(&copy, self.is_created);
+        if world.habits.rots && world.random.chance(30) {
+            world.repair_a_copy(&world.disk.crash(seed));
+        }
+        self.covered.outages += 1;
+        self.covered.media.insert(fingerprint);
     }
 }

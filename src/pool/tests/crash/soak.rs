@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::base::sync::Mutex;
 
+use super::habits::Habits;
 use super::run::{Covered, SOAK_SEEDS, live, on_all_cores};
-use super::world::World;
 
 /// Seeds of a run without a time.
 const FEW: u64 = 10;
@@ -42,7 +42,7 @@ fn soak() {
                 return covered;
             }
             let seed = first + number;
-            let life = AssertUnwindSafe(|| live(World::new(seed, true)));
+            let life = AssertUnwindSafe(|| live(seed, Habits::of(seed), None));
             match std::panic::catch_unwind(life) {
                 Ok(more) => covered += more,
                 Err(_) => violations.lock().push(seed),

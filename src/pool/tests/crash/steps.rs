@@ -7,9 +7,11 @@ use super::super::{name, new_volume, snap};
 use super::change::{Change, variant};
 use super::model::{SnapshotModel, Stage, VolumeModel};
 use super::reading::read_tree;
+use super::rot::scrubbing;
 use super::tree::Tree;
 use super::world::{StepClock, World, text};
 use crate::base::Clock;
+use crate::base::progress::Silent;
 use crate::pool::PoolError;
 use crate::volume::FsError;
 
@@ -22,6 +24,8 @@ pub(super) struct Failed {
     pub(super) text: String,
     /// For want of room.
     pub(super) is_full: bool,
+    /// It concerns nothing that the model knows: work may go on.
+    pub(super) is_harmless: bool,
 }
 
 impl From<PoolError> for Failed {
@@ -29,6 +33,7 @@ impl From<PoolError> for Failed {
         Failed {
             text: text(&error),
             is_full: error.is_no_space(),
+            is_harmless: false,
         }
     }
 }
@@ -38,6 +43,7 @@ impl From<FsError> for Failed {
         Failed {
             text: text(&error),
             is_full: error.is_no_space(),
+            is_harmless: false,
         }
     }
 }
@@ -89,7 +95,16 @@ impl World {
 
     pub(super) fn checkpoint(&mut self) -> Done {
         self.tell("checkpoint".to_owned());
-        self.pool().checkpoint()?;
+        self.pool().checkpoint().map_err(|error| Failed {
+            is_harmless: true,
+            ..Failed::from(error)
+        })?;
+        self.checkpointed();
+        Ok(())
+    }
+
+    /// What is durable by a checkpoint.
+    fn checkpointed(&mut self) {
         // A poisoned volume is left out of it, until it has been reopened.
         let volumes = self.pool().volumes().into_iter();
         let sound: Vec<String> = volumes
@@ -97,6 +112,22 @@ impl World {
             .map(|info| info.name.to_string())
             .collect();
         self.model.make_durable(|name| sound.contains(name));
+    }
+
+    /// A scrub beside the work, with the checkpoint that it begins with. On a medium that has not
+    /// failed it finds nothing.
+    pub(super) fn scrub(&mut self) -> Done {
+        self.tell("scrub".to_owned());
+        let report = self.pool().check_with(&scrubbing(), &Silent);
+        let report = report.map_err(|error| Failed {
+            is_harmless: true,
+            ..Failed::from(error)
+        })?;
+        self.checkpointed();
+        if !self.disk.has_failed() {
+            assert_eq!(report.violations, [], "a scrub finds damage");
+            assert_eq!(report.repaired, [], "a scrub heals what is sound");
+        }
         Ok(())
     }
 
@@ -158,7 +189,10 @@ impl World {
         self.pool()
             .clone_volume(&volume_name, snapshot.as_ref(), &new_name)?;
         self.settled(&new);
-        self.of(volume).make_durable();
+        // A snapshot is durable whatever its volume is, which may be poisoned.
+        if from.is_none() {
+            self.of(volume).make_durable();
+        }
         Ok(())
     }
 

@@ -1,23 +1,27 @@
 //! A pool on a simulated medium beside its model.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::aside::{self, Aside};
+use super::change::Change;
+use super::habits::Habits;
 use super::index::IndexFolder;
 use super::model::{Floor, Found, PoolModel};
 use super::reading::read_pool;
 use crate::base::progress::Silent;
 use crate::base::{Clock, PoolId, SplitMix64, Timestamp};
 use crate::disk::{Rates, SimDisk};
-use crate::journal::JournalOptions;
 use crate::pool::recovery::Ground;
 use crate::pool::settings::PoolFile;
 use crate::pool::{Pool, PoolError, PoolOptions, PoolResult, Violation};
 
 pub(super) const ID: PoolId = PoolId([0x51; 16]);
+/// How long the index is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes of a segment: some rollovers in each run.
 const SEGMENT_BYTES: u32 = 300 << 10;
 
@@ -42,8 +46,6 @@ impl Clock for StepClock {
 /// What never changes about a run.
 #[derive(Clone)]
 pub(in crate::pool::tests) struct Setting {
-    journal: JournalOptions,
-    workers: usize,
     /// What goes wrong now and then for ever.
     rates: Rates,
     pub(in crate::pool::tests) file: PoolFile,
@@ -54,6 +56,7 @@ pub(in crate::pool::tests) struct Setting {
 pub(in crate::pool::tests) struct World {
     pub(super) seed: u64,
     pub(super) random: SplitMix64,
+    pub(super) habits: Habits,
     pub(in crate::pool::tests) setting: Setting,
     pub(in crate::pool::tests) disk: SimDisk,
     pool: Option<Arc<Pool>>,
@@ -65,6 +68,8 @@ pub(in crate::pool::tests) struct World {
     pub(super) names: u64,
     pub(super) operations: u64,
     pub(super) aside: Aside,
+    /// A large write that was to be cut short: its volume, and what it was.
+    pub(super) cut_short: Option<(String, Change)>,
 }
 
 impl Drop for World {
@@ -80,22 +85,12 @@ pub(super) fn path() -> PathBuf {
 }
 
 impl World {
-    /// An empty medium; the pool is still to be created. `threads`: in some runs a thread makes
-    /// journal files, one helps with sealing, and one keeps an index, and then a seed repeats a
-    /// run almost only.
-    pub(super) fn new(seed: u64, threads: bool) -> World {
-        let mut random = SplitMix64::new(seed);
-        let (grows, helps) = (random.chance(20), random.chance(20));
-        let (indexes, interrupted) = (random.chance(6), random.chance(20));
-        let (grows, helps) = (grows && threads, helps && threads);
+    /// An empty medium; the pool is still to be created. With threads it is to live inside of
+    /// [`once`](crate::base::sync::once).
+    pub(super) fn new(seed: u64, habits: Habits) -> World {
         let setting = Setting {
-            journal: JournalOptions {
-                file_bytes: if grows { 128 << 10 } else { 256 << 10 },
-                files_max: if grows { 4 } else { 2 },
-            },
-            workers: usize::from(helps),
             rates: Rates {
-                interrupted: if interrupted { 50 } else { 0 },
+                interrupted: if habits.is_interrupted { 50 } else { 0 },
                 ..Rates::default()
             },
             file: PoolFile::new(ID, Timestamp::default()),
@@ -103,16 +98,18 @@ impl World {
         };
         let world = World {
             seed,
-            random,
+            random: SplitMix64::new(seed),
             setting,
             disk: SimDisk::new(),
             pool: None,
-            index: (indexes && threads).then(IndexFolder::new),
+            index: habits.has_index.then(IndexFolder::new),
             model: PoolModel::default(),
             told: Vec::new(),
             names: 0,
             operations: 0,
             aside: Aside::new(seed),
+            habits,
+            cut_short: None,
         };
         world.calm();
         world
@@ -120,7 +117,7 @@ impl World {
 
     /// A new pool without threads, open.
     pub(in crate::pool::tests) fn started(seed: u64) -> World {
-        let mut world = World::new(seed, false);
+        let mut world = World::new(seed, Habits::plain());
         world.create().expect("the medium works");
         world.open().expect("a new pool opens");
         world
@@ -128,7 +125,7 @@ impl World {
 
     /// The same with a content index.
     pub(in crate::pool::tests) fn with_index(seed: u64) -> World {
-        let mut world = World::new(seed, false);
+        let mut world = World::new(seed, Habits::plain());
         world.create().expect("the medium works");
         world.index = Some(IndexFolder::new());
         world.open_as_it_is();
@@ -158,14 +155,6 @@ impl World {
         self.disk.set_rates(rates, self.seed);
     }
 
-    /// A journal of up to four files of 32 KiB; a thread makes the further ones.
-    pub(super) fn shorten_journal_files(&mut self) {
-        self.setting.journal = JournalOptions {
-            file_bytes: 32 << 10,
-            files_max: 4,
-        };
-    }
-
     pub(super) fn tell(&mut self, text: String) {
         self.told.push(format!("  {:4} {text}", self.operations));
     }
@@ -177,7 +166,7 @@ impl World {
             &self.disk,
             &path(),
             &self.setting.file,
-            &self.setting.journal,
+            &self.habits.journal,
         )
     }
 
@@ -196,24 +185,35 @@ impl World {
     /// Opens the pool on this medium; without an index where it is not the world's own.
     fn open_on(&self, disk: &SimDisk, index: Option<&IndexFolder>) -> PoolResult<Arc<Pool>> {
         let file = PoolFile::read(disk, &path())?;
-        let ground = Ground {
-            disk: Arc::new(disk.clone()),
-            path: path(),
-            lock: None,
-            index_dir: index.map(IndexFolder::path),
-            journal: self.setting.journal.clone(),
-            segment_bytes: SEGMENT_BYTES,
-            unsynced_max: aside::UNSYNCED_MAX,
-            workers: self.setting.workers,
-            clock: self.setting.clock.clone(),
-            fresh_key: || Ok([3; 16]),
-        };
+        let workers = self.habits.workers;
+        let ground = self.ground(disk, index.map(IndexFolder::path), workers);
         let options = PoolOptions {
             block_cache_bytes: 1 << 20,
             node_cache_bytes: 1 << 20,
             ..PoolOptions::default()
         };
         Pool::open_on(ground, &file, &options)
+    }
+
+    /// What a pool on this medium stands on.
+    pub(super) fn ground(
+        &self,
+        disk: &SimDisk,
+        index_dir: Option<PathBuf>,
+        workers: usize,
+    ) -> Ground {
+        Ground {
+            disk: Arc::new(disk.clone()),
+            path: path(),
+            lock: None,
+            index_dir,
+            journal: self.habits.journal.clone(),
+            segment_bytes: SEGMENT_BYTES,
+            unsynced_max: aside::UNSYNCED_MAX,
+            workers,
+            clock: self.setting.clock.clone(),
+            fresh_key: || Ok([3; 16]),
+        }
     }
 
     /// Opens the pool: recovery.
@@ -224,6 +224,10 @@ impl World {
             self.tell(format!("index: {what}"));
         }
         self.pool = Some(self.open_on(&self.disk, self.index.as_ref())?);
+        if self.index.is_some() && self.aside.is_due(60) {
+            self.tell("the index is waited for".to_owned());
+            assert!(self.pool().shared.store.wait_for_index(PATIENCE));
+        }
         // A table that could not be read is not missing.
         if !self.disk.has_failed() {
             self.check_closed_segments();
@@ -236,7 +240,7 @@ impl World {
         self.exists_on(&self.disk)
     }
 
-    fn exists_on(&self, disk: &SimDisk) -> bool {
+    pub(super) fn exists_on(&self, disk: &SimDisk) -> bool {
         let read = PoolFile::read(disk, &path());
         !matches!(read, Err(PoolError::NotAPool { .. }))
     }
@@ -261,9 +265,9 @@ impl World {
             // On a copy, so that what a check publishes does not hide anything here.
             let copy = self.disk.kill();
             let pool = self.open_on(&copy, None).expect("the copy opens");
-            let report = pool.check(&Silent).expect("the check comes to its end");
-            assert_eq!(report.violations, Vec::<Violation>::new());
+            self.check(&pool);
         }
+        self.check_index();
         self.model = PoolModel::restart(found);
     }
 
@@ -279,16 +283,31 @@ impl World {
         assert!(wrong.is_empty(), "{}", wrong.join("\n  "));
     }
 
-    /// Another thing that a power loss at this moment could leave: it opens, and holds what it
-    /// must. Nothing changes here.
-    pub(super) fn try_power_loss(&mut self, seed: u64) -> SimDisk {
-        self.tell(format!("on a copy: power loss {seed:#x}"));
-        let copy = self.disk.crash(seed);
-        let left = copy.kill();
-        if self.exists_on(&copy) {
-            self.try_medium(&copy, Floor::Durable);
+    /// Every entry of the index leads to its frame.
+    fn check_index(&self) {
+        let mut faults = Vec::new();
+        let checked = self.pool().shared.store.check_index(&mut |fault| {
+            faults.push(fault);
+            ControlFlow::Continue(())
+        });
+        checked.expect("the index can be read");
+        assert!(faults.is_empty(), "{faults:#?}");
+    }
+
+    /// Nothing is wrong.
+    fn check(&self, pool: &Pool) {
+        let report = pool.check(&Silent).expect("the check comes to its end");
+        assert_eq!(report.violations, Vec::<Violation>::new());
+    }
+
+    /// Another thing that a power loss at this moment could leave: the pool, if it was created,
+    /// opens, and holds what it must. Nothing changes here.
+    pub(super) fn try_power_loss(&mut self, copy: &SimDisk, is_created: bool) {
+        let exists = self.exists_on(copy);
+        assert!(exists || !is_created, "the created pool is gone");
+        if exists {
+            self.try_medium(copy, Floor::Durable);
         }
-        left
     }
 
     /// What an outage has left opens, and holds what it must.
@@ -296,8 +315,7 @@ impl World {
         let pool = self.open_on(medium, None);
         let pool = pool.unwrap_or_else(|error| panic!("the copy does not open: {error:?}"));
         self.judge(&read_pool(&pool), floor);
-        let report = pool.check(&Silent).expect("the check comes to its end");
-        assert_eq!(report.violations, Vec::new());
+        self.check(&pool);
     }
 
     /// Opens the pool on another medium, which may be damaged.
