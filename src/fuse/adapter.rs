@@ -15,13 +15,13 @@ use fuser::{
     Request, TimeOrNow, WriteFlags,
 };
 
-use super::capabilities::{Kernel, negotiate};
+use super::capabilities::{Kernel, Wishes, negotiate};
 use super::convert::{self, FOREVER, GENERATION};
 use super::errno::{Errno, report};
 use super::guard;
 use super::handles::Handle;
 use super::node::NodeId;
-use super::operations::{Answer, Caller, Operations, Write};
+use super::operations::{Answer, Caller, Operations, ReadRange, Write};
 use super::replies::{Fuser, SizedXattr};
 use crate::volume::FsResult;
 use crate::volume::ops::{Attr, SetAttr};
@@ -29,8 +29,7 @@ use crate::volume::ops::{Attr, SetAttr};
 /// What fuser calls.
 pub(crate) struct Adapter {
     pub(crate) operations: Operations<Fuser>,
-    pub(crate) writeback_cache: bool,
-    pub(crate) read_only: bool,
+    pub(crate) wishes: Wishes,
     /// Filled in by INIT.
     pub(crate) kernel: Arc<OnceLock<Kernel>>,
 }
@@ -83,7 +82,7 @@ impl Adapter {
 impl Filesystem for Adapter {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // INIT comes once per connection.
-        let _ = self.kernel.set(negotiate(config, self.writeback_cache));
+        let _ = self.kernel.set(negotiate(config, self.wishes));
         Ok(())
     }
 
@@ -263,21 +262,22 @@ impl Filesystem for Adapter {
         &self,
         request: &Request,
         ino: INodeNo,
-        _fh: FileHandle,
+        fh: FileHandle,
         offset: u64,
         size: u32,
-        _flags: OpenFlags,
+        flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let what = ReadRange {
+            node: NodeId(ino.0),
+            handle: Handle(fh.0),
+            offset,
+            len: size as usize,
+            is_access: convert::is_access(Handle(fh.0), flags.0),
+        };
         self.pass_on("read", |operations| {
-            operations.read(
-                &caller(request),
-                NodeId(ino.0),
-                offset,
-                size as usize,
-                reply,
-            );
+            operations.read(&caller(request), what, reply);
         });
     }
 
@@ -306,7 +306,9 @@ impl Filesystem for Adapter {
         });
     }
 
-    /// Nothing to do at close(2): the kernel has written its pages and keeps the locks.
+    /// Nothing to do at close(2): the kernel has written its pages and keeps the locks. It is
+    /// answered all the same, so that close fails where the connection is broken
+    /// (docs/decisions/0006).
     fn flush(
         &self,
         _request: &Request,
@@ -315,7 +317,7 @@ impl Filesystem for Adapter {
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        reply.error(fuser::Errno::ENOSYS);
+        reply.ok();
     }
 
     fn release(
@@ -517,9 +519,6 @@ impl Filesystem for Adapter {
         });
     }
 
-    /// Only on a read-only mount. The kernel does not write its dirty pages before it asks, so that
-    /// what a file holds in them would be reported as a hole, and be lost in a copy. ENOSYS makes
-    /// it answer by itself: all is data up to the size.
     fn lseek(
         &self,
         request: &Request,
@@ -529,16 +528,9 @@ impl Filesystem for Adapter {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        if !self.read_only {
-            return reply.error(fuser::Errno::ENOSYS);
-        }
-        self.serve("lseek", ino, reply, |operations| {
-            operations.seek(
-                &caller(request),
-                NodeId(ino.0),
-                offset,
-                convert::seek(whence)?,
-            )
+        self.pass_on("lseek", |operations| match convert::seek(whence) {
+            Ok(what) => operations.seek(&caller(request), NodeId(ino.0), (offset, what), reply),
+            Err(error) => reply.error(Errno::of(&error).into()),
         });
     }
 

@@ -81,6 +81,8 @@ fn mount_flags(options: &MountOptions) -> MountFlags {
     flags.set(MountFlags::NOSUID, !options.suid);
     flags.set(MountFlags::NODEV, !options.dev);
     flags.set(MountFlags::RDONLY, options.read_only);
+    // The kernel keeps no access times of FUSE files: this is what /proc/mounts shows.
+    flags.set(MountFlags::NOATIME, options.noatime);
     flags
 }
 
@@ -125,6 +127,7 @@ fn helper_options(options: &MountOptions) -> String {
         (options.allow_other, "allow_other"),
         (options.suid, "suid"),
         (options.dev, "dev"),
+        (options.noatime, "noatime"),
     ] {
         if wanted {
             list.push(option.to_owned());
@@ -269,6 +272,8 @@ mod tests {
             suid: false,
             dev: false,
             write_through: false,
+            noatime: false,
+            nohandles: false,
             readers: 4,
             dirty_bytes_max: 256 << 20,
         }
@@ -293,13 +298,17 @@ mod tests {
         );
 
         (options.read_only, options.allow_other) = (true, false);
-        (options.suid, options.dev) = (true, true);
+        (options.suid, options.dev, options.noatime) = (true, true, true);
         assert!(!kernel_options(5, 0o40755, (0, 7), &options).contains("allow_other"));
         assert_eq!(
             helper_options(&options),
-            "fsname=pgdata@monday,subtype=volfs,max_read=1048576,default_permissions,ro,suid,dev"
+            "fsname=pgdata@monday,subtype=volfs,max_read=1048576,default_permissions,ro,suid,dev,\
+             noatime"
         );
-        assert_eq!(mount_flags(&options), MountFlags::RDONLY);
+        assert_eq!(
+            mount_flags(&options),
+            MountFlags::RDONLY | MountFlags::NOATIME
+        );
     }
 
     /// A file as mount point, or a source that would be taken for more options, is refused.

@@ -142,11 +142,13 @@ pub(crate) fn rename_mode(flags: RenameFlags) -> FsResult<RenameMode> {
     const NO_REPLACE: u32 = libc::RENAME_NOREPLACE;
     const EXCHANGE: u32 = libc::RENAME_EXCHANGE;
     const WHITEOUT: u32 = libc::RENAME_WHITEOUT;
+    const WHITEOUT_NO_REPLACE: u32 = WHITEOUT | NO_REPLACE;
     match flags.bits() {
         0 => Ok(RenameMode::Replace),
         NO_REPLACE => Ok(RenameMode::NoReplace),
         EXCHANGE => Ok(RenameMode::Exchange),
         WHITEOUT => Ok(RenameMode::Whiteout),
+        WHITEOUT_NO_REPLACE => Ok(RenameMode::WhiteoutNoReplace),
         _ => Err(FsError::Invalid("rename flags")),
     }
 }
@@ -176,10 +178,12 @@ pub(crate) fn seek(whence: i32) -> FsResult<Seek> {
 }
 
 pub(crate) fn xattr_mode(flags: i32) -> FsResult<XattrMode> {
+    const BOTH: i32 = libc::XATTR_CREATE | libc::XATTR_REPLACE;
     match flags {
         0 => Ok(XattrMode::Any),
         libc::XATTR_CREATE => Ok(XattrMode::Create),
         libc::XATTR_REPLACE => Ok(XattrMode::Replace),
+        BOTH => Ok(XattrMode::CreateAndReplace),
         _ => Err(FsError::Invalid("flags of setxattr")),
     }
 }
@@ -192,6 +196,12 @@ pub(crate) fn write_mode(handle: Handle, flags: WriteFlags) -> WriteMode {
         direct: handle.is_direct() && !writeback,
         kill_priv: flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
     }
+}
+
+/// Whether a READ moves the access time. The kernel also reads the page around a small write, which
+/// shows when the file is open for writing only; O_NOATIME is the kernel's word, checked by it.
+pub(crate) fn is_access(handle: Handle, open_flags: i32) -> bool {
+    handle.is_readable() && open_flags & libc::O_NOATIME == 0
 }
 
 /// Whether a WRITE must be on the medium before it is answered: on files opened O_DIRECT no FSYNC
@@ -290,7 +300,10 @@ mod tests {
         assert_eq!(rename(1).unwrap(), RenameMode::NoReplace);
         assert_eq!(rename(2).unwrap(), RenameMode::Exchange);
         assert_eq!(rename(4).unwrap(), RenameMode::Whiteout);
-        assert!(matches!(rename(3), Err(FsError::Invalid(_))));
+        assert_eq!(rename(5).unwrap(), RenameMode::WhiteoutNoReplace);
+        for refused in [3, 6, 8] {
+            assert!(matches!(rename(refused), Err(FsError::Invalid(_))));
+        }
 
         assert_eq!(allocate_mode(0).unwrap(), AllocateMode::Allocate);
         assert_eq!(allocate_mode(1).unwrap(), AllocateMode::KeepSize);
@@ -318,7 +331,17 @@ mod tests {
         assert_eq!(xattr_mode(0).unwrap(), XattrMode::Any);
         assert_eq!(xattr_mode(1).unwrap(), XattrMode::Create);
         assert_eq!(xattr_mode(2).unwrap(), XattrMode::Replace);
-        assert!(matches!(xattr_mode(3), Err(FsError::Invalid(_))));
+        assert_eq!(xattr_mode(3).unwrap(), XattrMode::CreateAndReplace);
+        assert!(matches!(xattr_mode(4), Err(FsError::Invalid(_))));
+    }
+
+    /// Reads of whoever only writes, and of whoever asks for it, are no accesses.
+    #[test]
+    fn accesses_follow_handle_and_flags() {
+        let opened = |flags| is_access(Handle::from_open_flags(flags), flags);
+        assert!(opened(libc::O_RDONLY) && opened(libc::O_RDWR | libc::O_DIRECT));
+        assert!(!opened(libc::O_WRONLY));
+        assert!(!opened(libc::O_RDONLY | libc::O_NOATIME));
     }
 
     /// Writeback's writes are never direct nor durable, whatever handle the kernel guessed.

@@ -31,6 +31,8 @@ impl Errno {
             FsError::NoAttribute => libc::ENODATA,
             FsError::Range => libc::ERANGE,
             FsError::TooBig => libc::E2BIG,
+            // As ext4 answers: the file is full of attributes, whatever room the disk has.
+            FsError::AttributesFull => libc::ENOSPC,
             FsError::PermissionDenied => libc::EACCES,
             FsError::NotPermitted => libc::EPERM,
             FsError::ReadOnly => libc::EROFS,
@@ -190,7 +192,7 @@ mod tests {
     fn every_outcome_has_its_number_and_level() {
         use Level::{Debug, Error, Info, Warn};
         let ino = Ino(9);
-        let table: [(FsError, i32, Level); 29] = [
+        let table: [(FsError, i32, Level); 30] = [
             (FsError::NotFound, 2, Debug),
             (FsError::Exists, 17, Debug),
             (FsError::NotDirectory(ino), 20, Debug),
@@ -201,6 +203,7 @@ mod tests {
             (FsError::NoAttribute, 61, Debug),
             (FsError::Range, 34, Debug),
             (FsError::TooBig, 7, Debug),
+            (FsError::AttributesFull, 28, Debug),
             (FsError::PermissionDenied, 13, Debug),
             (FsError::NotPermitted, 1, Debug),
             (FsError::ReadOnly, 30, Debug),

@@ -24,15 +24,29 @@ impl Handle {
         self.0 & libc::O_DIRECT as u64 != 0
     }
 
+    pub(crate) fn is_readable(self) -> bool {
+        self.0 & libc::O_ACCMODE as u64 != libc::O_WRONLY as u64
+    }
+
     pub(crate) fn is_writable(self) -> bool {
         self.0 & libc::O_ACCMODE as u64 != libc::O_RDONLY as u64
     }
 }
 
 /// How often each node is open for writing (or mapped: RELEASE comes after the last unmapping).
-/// Only these can have dirty pages in the kernel, for close(2) writes them out.
+/// Only these can have dirty pages in the kernel, for close(2) writes them out, and the last
+/// unmapping of a file does.
 pub(crate) struct WriteOpens {
-    shards: Box<[Mutex<HashMap<NodeId, u64>>]>,
+    shards: Box<[Mutex<HashMap<NodeId, Opens>>]>,
+}
+
+#[derive(Default)]
+struct Opens {
+    count: u64,
+    /// Those of them through the page cache.
+    cached: u64,
+    /// The kernel was told more blocks than there are.
+    is_overstated: bool,
 }
 
 impl WriteOpens {
@@ -42,26 +56,58 @@ impl WriteOpens {
         }
     }
 
-    fn shard(&self, node: NodeId) -> &Mutex<HashMap<NodeId, u64>> {
+    fn shard(&self, node: NodeId) -> &Mutex<HashMap<NodeId, Opens>> {
         &self.shards[node.0 as usize % SHARDS]
     }
 
     pub(crate) fn opened(&self, node: NodeId, handle: Handle) {
         if handle.is_writable() {
-            *self.shard(node).lock().entry(node).or_insert(0) += 1;
+            let mut shard = self.shard(node).lock();
+            let opens = shard.entry(node).or_default();
+            opens.count += 1;
+            opens.cached += u64::from(!handle.is_direct());
         }
     }
 
-    pub(crate) fn released(&self, node: NodeId, handle: Handle) {
+    /// True if the node is no longer open for writing and the kernel was told too many blocks of
+    /// it meanwhile.
+    pub(crate) fn released(&self, node: NodeId, handle: Handle) -> bool {
         if !handle.is_writable() {
-            return;
+            return false;
         }
-        if let Entry::Occupied(mut entry) = self.shard(node).lock().entry(node) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
+        match self.shard(node).lock().entry(node) {
+            Entry::Occupied(mut entry) if entry.get().count > 1 => {
+                let opens = entry.get_mut();
+                opens.count -= 1;
+                opens.cached -= u64::from(!handle.is_direct()).min(opens.cached);
+                false
             }
+            Entry::Occupied(entry) => entry.remove().is_overstated,
+            Entry::Vacant(_) => false,
         }
+    }
+
+    /// Whether a node is open for writing.
+    pub(crate) fn is_open(&self, node: NodeId) -> bool {
+        self.shard(node).lock().contains_key(&node)
+    }
+
+    /// Whether a node may be longer than the daemon knows: only a write through the page cache
+    /// makes it so.
+    pub(crate) fn may_be_longer(&self, node: NodeId) -> bool {
+        let shard = self.shard(node).lock();
+        shard.get(&node).is_some_and(|opens| opens.cached > 0)
+    }
+
+    /// Notes that the kernel is told more blocks of a node than there are, if it is open for
+    /// writing; else returns false.
+    pub(crate) fn overstate(&self, node: NodeId) -> bool {
+        let mut shard = self.shard(node).lock();
+        let opens = shard.get_mut(&node);
+        opens.is_some_and(|opens| {
+            opens.is_overstated = true;
+            true
+        })
     }
 
     /// Nodes of this epoch that are open for writing, in order.
@@ -113,8 +159,41 @@ mod tests {
         opens.released(a, read);
         opens.released(a, write);
         assert_eq!(opens.nodes(0), [a, b]);
+        assert!(opens.is_open(a));
         opens.released(a, write);
+        assert!(!opens.is_open(a) && opens.is_open(b));
         assert_eq!(opens.nodes(0), [b]);
         assert_eq!(opens.nodes(1), [NodeId::new(1, Ino(5))]);
+    }
+
+    /// A file grows unseen only while it is open for writing through the page cache.
+    #[test]
+    fn direct_handles_hide_no_growth() {
+        let opens = WriteOpens::new();
+        let (direct, cached) = (Handle(2 | libc::O_DIRECT as u64), Handle(2));
+        let node = NodeId::new(0, Ino(5));
+        opens.opened(node, direct);
+        assert!(opens.is_open(node) && !opens.may_be_longer(node));
+        opens.opened(node, cached);
+        opens.released(node, direct);
+        assert!(opens.may_be_longer(node));
+        opens.opened(node, direct);
+        opens.released(node, cached);
+        assert!(!opens.may_be_longer(node));
+    }
+
+    /// The last release of a node says whether its blocks were overstated while it was open.
+    #[test]
+    fn the_last_release_tells_of_overstated_blocks() {
+        let opens = WriteOpens::new();
+        let (node, write) = (NodeId::new(0, Ino(5)), Handle(1));
+        assert!(!opens.overstate(node), "it is not open");
+        opens.opened(node, write);
+        opens.opened(node, write);
+        assert!(opens.overstate(node));
+        assert!(!opens.released(node, write));
+        assert!(opens.released(node, write));
+        opens.opened(node, write);
+        assert!(!opens.released(node, write));
     }
 }

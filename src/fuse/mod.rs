@@ -4,6 +4,7 @@
 //! kernel <-> adapter (fuser) -> operations -> volume
 //!                                  |-- sync_queue   fsync: one reader flushes, the others park
 //!                                  |-- workers      reads when no reader stays idle; reaping
+//!                                  |-- seek         holes that may hide what only the kernel has
 //! session   mounts, runs the readers, ends; flush and holders look at the mount from outside
 //! ```
 //!
@@ -29,6 +30,7 @@ mod notify;
 mod operations;
 mod refresh;
 mod replies;
+mod seek;
 mod session;
 mod stale;
 mod sync_queue;
@@ -65,6 +67,12 @@ pub struct MountOptions {
     pub dev: bool,
     /// The kernel passes every write(2) on at once, instead of collecting them in its cache.
     pub write_through: bool,
+    /// Reads leave access times alone; else they move them as relatime does.
+    pub noatime: bool,
+    /// File handles (open_by_handle_at) last only as long as the kernel knows the inode. overlayfs
+    /// with its upper and a lower folder on one volume needs that: it keeps handles of its own,
+    /// and Linux takes what it finds by them in a FUSE filesystem for stale.
+    pub nohandles: bool,
     /// Threads that read requests; at least [`MountOptions::READERS_MIN`] are started.
     pub readers: usize,
     /// Bytes of dirty pages that the kernel may keep for this mount (only as root).

@@ -18,6 +18,7 @@ impl Transport for Fuser {
     type Done = ReplyEmpty;
     type Written = ReplyWrite;
     type Bytes = ReplyData;
+    type Offset = ReplyLseek;
 }
 
 /// A reply of a type that names the value it carries.

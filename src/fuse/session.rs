@@ -17,14 +17,14 @@ use parking_lot::{Condvar, Mutex};
 
 use super::adapter::Adapter;
 use super::attach::{Detach, attach, detach};
-use super::capabilities::Kernel;
+use super::capabilities::{Kernel, Wishes};
 use super::errno::chain;
 use super::flush::{FlushReport, flush};
 use super::handles::WriteOpens;
 use super::mount_table::{Visibility, mount_table, visibility};
 use super::node::{Lookups, NodeId};
-use super::notify::Notifications;
-use super::operations::Operations;
+use super::notify::{KernelPages, Notifications};
+use super::operations::{Operations, Shared};
 use super::refresh::Refresher;
 use super::{MountError, MountOptions, bdi, guard, workers};
 use crate::volume::{FsError, FsResult, Volume};
@@ -71,7 +71,7 @@ struct Live {
     volume: Arc<Volume>,
     lookups: Arc<Lookups>,
     opens: Arc<WriteOpens>,
-    notifications: Notifications,
+    notifications: Arc<Notifications>,
 }
 
 impl Mount {
@@ -258,18 +258,21 @@ fn start_session(
     let (lookups, opens) = (Arc::new(Lookups::new()), Arc::new(WriteOpens::new()));
     let kernel = Arc::new(OnceLock::new());
     let refresher = Arc::new(Refresher::new());
-    let operations = Operations::start(
-        volume.clone(),
-        lookups.clone(),
-        opens.clone(),
-        refresher.clone(),
-        options.readers,
-    )
-    .map_err(failed)?;
+    let pages = Arc::new(KernelPages::default());
+    let shared = Shared {
+        volume: volume.clone(),
+        lookups: lookups.clone(),
+        opens: opens.clone(),
+        refresher: refresher.clone(),
+        pages: pages.clone(),
+    };
+    let operations = Operations::start(shared, options).map_err(failed)?;
     let adapter = Adapter {
         operations,
-        writeback_cache: options.writeback_cache(),
-        read_only: options.read_only,
+        wishes: Wishes {
+            writeback_cache: options.writeback_cache(),
+            lasting_handles: !options.nohandles,
+        },
         kernel: kernel.clone(),
     };
     let mut config = Config::default();
@@ -283,10 +286,11 @@ fn start_session(
         return Err(failed(io::Error::other("the kernel sent no INIT")));
     };
     let notifier = session.notifier();
-    let notifications = Notifications {
+    let notifications = Arc::new(Notifications {
         device: notification_device,
         notifier,
-    };
+    });
+    pages.connect(&notifications);
     let live = Live {
         volume: volume.clone(),
         lookups,
@@ -302,7 +306,14 @@ fn start_session(
     });
     workers::spawn("volfs-attributes", {
         let state = state.clone();
-        move || state.refresher.run(|node| state.forget_attributes(node))
+        // Without the writeback cache the kernel takes our times as they are.
+        let may_be_wrong = options.writeback_cache() && kernel.can_prune;
+        move || {
+            let drop_unused = |node| !may_be_wrong || state.drop_unused(node);
+            state
+                .refresher
+                .run(|node| state.forget_attributes(node), drop_unused);
+        }
     })
     .map_err(failed)?;
     // fuser starts the readers from this thread, and they inherit what it is.
@@ -348,6 +359,20 @@ impl SessionState {
         {
             log::debug!("the kernel keeps attributes of {node:?}: {error}");
         }
+    }
+
+    /// Whether the kernel has let go of the node; it answers with FORGET, so that the first call
+    /// says no.
+    fn drop_unused(&self, node: NodeId) -> bool {
+        let Some(live) = self.live() else { return true };
+        if !live.lookups.is_known(node) {
+            return true;
+        }
+        let dropped = live.notifications.drop_unused(node);
+        if let Err(error) = &dropped {
+            log::debug!("the kernel keeps {node:?}: {error}");
+        }
+        dropped.is_err()
     }
 
     fn set_phase(&self, phase: Phase) {
@@ -450,6 +475,8 @@ mod tests {
             suid: false,
             dev: false,
             write_through: false,
+            noatime: false,
+            nohandles: false,
             readers: 4,
             dirty_bytes_max: 1 << 20,
         };
@@ -463,7 +490,10 @@ mod tests {
         Mount {
             options,
             device: 0,
-            kernel: Kernel { has_epochs: true },
+            kernel: Kernel {
+                has_epochs: true,
+                can_prune: true,
+            },
             session,
         }
     }

@@ -41,6 +41,9 @@ pub enum FsError {
     /// A value above a limit of the attribute namespace.
     #[error("the attribute is too large")]
     TooBig,
+    /// The names of a file's attributes would not fit into one list.
+    #[error("the file has no room for another attribute")]
+    AttributesFull,
     /// The caller may not.
     #[error("permission denied")]
     PermissionDenied,

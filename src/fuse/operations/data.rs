@@ -1,33 +1,130 @@
 //! Operations on open files.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Answer, Caller, Operations, Transport};
 use crate::fuse::errno::{Errno, report};
-use crate::fuse::handles::Handle;
+use crate::fuse::handles::{Handle, WriteOpens};
 use crate::fuse::node::NodeId;
+use crate::fuse::notify::KernelPages;
 use crate::fuse::refresh::Refresher;
+use crate::fuse::seek::seek;
 use crate::fuse::sync_queue::{Durable, SyncQueue};
+use crate::fuse::workers::Workers;
 use crate::volume::ops::{AllocateMode, Attr, NewNode, Seek, WriteMode};
 use crate::volume::{FsError, FsResult, Request, Volume};
 
 /// A READ, wherever it is served.
 pub(super) struct Read<T: Transport> {
     request: Request,
-    node: NodeId,
-    offset: u64,
-    len: usize,
+    what: ReadRange,
     reply: T::Bytes,
 }
 
-impl<T: Transport> Read<T> {
-    pub(super) fn serve(self, volume: &Volume) {
-        match volume.read_file(&self.request, self.node.ino(), self.offset, self.len) {
-            Ok(bytes) => self.reply.send(Ok(&bytes)),
-            Err(error) => self
-                .reply
-                .send(Err(report("read", volume.label(), self.node, &error))),
+/// A READ but for its reply.
+#[derive(Clone, Copy)]
+pub(crate) struct ReadRange {
+    pub(crate) node: NodeId,
+    pub(crate) handle: Handle,
+    pub(crate) offset: u64,
+    pub(crate) len: usize,
+    /// It moves the access time, unless the mount says otherwise.
+    pub(crate) is_access: bool,
+}
+
+/// What serving a READ needs, on a reader or beside it.
+pub(super) struct Reading<T: Transport> {
+    pub(super) volume: Arc<Volume>,
+    pub(super) opens: Arc<WriteOpens>,
+    pub(super) asks: Arc<Workers<Ask<T>>>,
+}
+
+impl<T: Transport> Reading<T> {
+    pub(super) fn serve(&self, read: Read<T>) {
+        let outcome = read.perform(&self.volume);
+        let what = &read.what;
+        // The kernel writes out what it holds of the range that a direct read is for, and takes
+        // what is missing for the end of the file; but it may know of a later end.
+        match &outcome {
+            Ok(bytes)
+                if bytes.len() < what.len
+                    && what.handle.is_direct()
+                    && self.opens.may_be_longer(what.node) =>
+            {
+                let end = what.offset + bytes.len() as u64;
+                self.asks.submit(Ask::Read { read, end });
+            }
+            _ => read.answer(&self.volume, outcome),
         }
+    }
+}
+
+impl<T: Transport> Read<T> {
+    fn perform(&self, volume: &Volume) -> FsResult<Vec<u8>> {
+        let what = &self.what;
+        let ino = what.node.ino();
+        match what.is_access {
+            true => volume.read_file_accessed(&self.request, ino, what.offset, what.len),
+            false => volume.read_file(&self.request, ino, what.offset, what.len),
+        }
+    }
+
+    fn answer(self, volume: &Volume, outcome: FsResult<Vec<u8>>) {
+        match outcome {
+            Ok(bytes) => self.reply.send(Ok(&bytes)),
+            Err(error) => {
+                let errno = report("read", volume.label(), self.what.node, &error);
+                self.reply.send(Err(errno));
+            }
+        }
+    }
+}
+
+/// A request on a file that is open for writing, for which the kernel must be asked for pages that
+/// it holds.
+pub(super) enum Ask<T: Transport> {
+    Seek {
+        request: Request,
+        node: NodeId,
+        at: (u64, Seek),
+        reply: T::Offset,
+    },
+    /// A direct read that would end at `end`, before it should.
+    Read { read: Read<T>, end: u64 },
+}
+
+impl<T: Transport> Ask<T> {
+    pub(super) fn serve(self, volume: &Volume, pages: &KernelPages) {
+        match self {
+            Ask::Seek {
+                request,
+                node,
+                at,
+                reply,
+            } => {
+                let write_out = |range| write_out(pages, node, range);
+                let outcome = seek(volume, &request, node.ino(), at, &write_out);
+                let refused = |error| report("lseek", volume.label(), node, &error);
+                reply.send(outcome.map_err(refused));
+            }
+            Ask::Read { read, end } => {
+                // The last page of the file is dirty if the daemon does not know its end.
+                let written = write_out(pages, read.what.node, end..u64::MAX);
+                let outcome = written.and_then(|()| read.perform(volume));
+                read.answer(volume, outcome);
+            }
+        }
+    }
+}
+
+fn write_out(pages: &KernelPages, node: NodeId, range: Range<u64>) -> FsResult<()> {
+    match pages.write_out(node, range) {
+        Ok(()) => Ok(()),
+        // The kernel has forgotten the node, and its pages with it.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        // The mount is at its end.
+        Err(_) => Err(FsError::Stale),
     }
 }
 
@@ -83,6 +180,8 @@ impl<T: Transport> Writing<T> {
 
     fn serve(&self, request: &Request, write: &Write, data: &[u8], reply: T::Written) {
         let (ino, offset) = (write.node.ino(), write.offset);
+        let had_privileges =
+            write.mode.kill_priv && has_privileges(&self.volume, request, write.node);
         if let Err(error) = self
             .volume
             .write_file(request, ino, offset, data, write.mode)
@@ -94,7 +193,11 @@ impl<T: Transport> Writing<T> {
                 &error,
             )));
         }
-        self.refresher.written(write.node);
+        if had_privileges {
+            self.refresher.tell(write.node);
+        } else {
+            self.refresher.written(write.node);
+        }
         // A WRITE is at most 1 MiB.
         let bytes = data.len() as u32;
         if write.durable {
@@ -105,16 +208,27 @@ impl<T: Transport> Writing<T> {
     }
 }
 
+/// Whether the file has suid or sgid to lose. The answers to OPEN, WRITE, FALLOCATE and
+/// COPY_FILE_RANGE bear no attributes: when these take them away, the kernel would go on with the
+/// mode it knows.
+fn has_privileges(volume: &Volume, request: &Request, node: NodeId) -> bool {
+    const SUID_SGID: u16 = 0o6000;
+    let attr = volume.getattr(request, node.ino());
+    attr.is_ok_and(|attr| attr.perm & SUID_SGID != 0)
+}
+
 impl<T: Transport> Operations<T> {
-    /// Opens a file, and truncates it if the flags say so.
+    /// Opens a file. O_TRUNC comes as a SETATTR behind it.
     pub(crate) fn open(&self, caller: &Caller, node: NodeId, flags: i32) -> FsResult<Handle> {
         let request = caller.request(&[node])?;
         self.refuse_stale(&request)?;
-        if flags & libc::O_TRUNC != 0 {
-            self.volume.truncate_on_open(&request, node.ino())?;
-        }
         let handle = Handle::from_open_flags(flags);
+        let will_be_overstated =
+            handle.is_writable() && self.volume.getattr(&request, node.ino())?.blocks_512 == 0;
         self.opens.opened(node, handle);
+        if will_be_overstated {
+            self.refresher.outdated(node);
+        }
         Ok(handle)
     }
 
@@ -130,44 +244,40 @@ impl<T: Transport> Operations<T> {
         let attr = self.make(caller, parent, name, new)?;
         let handle = Handle::from_open_flags(flags);
         self.opens.opened(NodeId::of(&attr), handle);
-        Ok((attr, handle))
+        Ok((self.shown(attr), handle))
     }
 
     /// Also for nodes of an old epoch: whatever happened, the file is no longer open.
     pub(crate) fn release(&self, node: NodeId, handle: Handle) {
-        self.opens.released(node, handle);
+        let was_overstated = self.opens.released(node, handle);
         if handle.is_writable() {
-            self.refresher.released(node);
+            self.refresher.released(node, handle.is_direct());
+        }
+        if was_overstated {
+            self.refresher.outdated(node);
         }
     }
 
     /// Reads here, or passes it on when no other reader is left for the requests behind it: the
     /// blocks may have to come from the disk.
-    pub(crate) fn read(
-        &self,
-        caller: &Caller,
-        node: NodeId,
-        offset: u64,
-        len: usize,
-        reply: T::Bytes,
-    ) {
-        let request = match caller.request(&[node]) {
+    pub(crate) fn read(&self, caller: &Caller, mut what: ReadRange, reply: T::Bytes) {
+        let request = match caller.request(&[what.node]) {
             Ok(request) => request,
             Err(error) => {
-                return reply.send(Err(report("read", self.volume.label(), node, &error)));
+                let errno = report("read", self.volume.label(), what.node, &error);
+                return reply.send(Err(errno));
             }
         };
+        what.is_access &= self.counts_accesses;
         let read = Read {
             request,
-            node,
-            offset,
-            len,
+            what,
             reply,
         };
         if self.readers.none_idle() {
             self.reads.submit(read);
         } else {
-            read.serve(&self.volume);
+            self.reading.serve(read);
         }
     }
 
@@ -227,20 +337,44 @@ impl<T: Transport> Operations<T> {
         len: u64,
         mode: AllocateMode,
     ) -> FsResult<()> {
+        let request = caller.request(&[node])?;
+        let had_privileges = request.uid != 0 && has_privileges(&self.volume, &request, node);
         self.volume
-            .allocate(&caller.request(&[node])?, node.ino(), offset, len, mode)
+            .allocate(&request, node.ino(), offset, len, mode)?;
+        if had_privileges {
+            self.refresher.tell(node);
+        }
+        Ok(())
     }
 
+    /// Answers from the volume where the kernel holds nothing that the volume has not seen, else
+    /// passes it on: the kernel must write pages before.
     pub(crate) fn seek(
         &self,
         caller: &Caller,
         node: NodeId,
-        offset: i64,
-        what: Seek,
-    ) -> FsResult<u64> {
-        let request = caller.request(&[node])?;
-        let offset = u64::try_from(offset).map_err(|_| FsError::NoSuchOffset)?;
-        self.volume.seek(&request, node.ino(), offset, what)
+        (offset, what): (i64, Seek),
+        reply: T::Offset,
+    ) {
+        let refused = |error| report("lseek", self.volume.label(), node, &error);
+        let request = match caller.request(&[node]) {
+            Ok(request) => request,
+            Err(error) => return reply.send(Err(refused(error))),
+        };
+        let Ok(offset) = u64::try_from(offset) else {
+            return reply.send(Err(refused(FsError::NoSuchOffset)));
+        };
+        if self.opens.is_open(node) {
+            self.asks.submit(Ask::Seek {
+                request,
+                node,
+                at: (offset, what),
+                reply,
+            });
+        } else {
+            let outcome = self.volume.seek(&request, node.ino(), offset, what);
+            reply.send(outcome.map_err(refused));
+        }
     }
 
     /// Bytes copied.
@@ -251,13 +385,18 @@ impl<T: Transport> Operations<T> {
         to: (NodeId, u64),
         len: u64,
     ) -> FsResult<u32> {
-        /// The reply counts in 32 bits; whole pages, so that a next call can go on sharing blocks.
-        const COPY_BYTES_MAX: u64 = u32::MAX as u64 & !4095;
+        /// The reply counts in 32 bits; whole blocks of the largest size (128 KiB), so that a next
+        /// call can go on sharing them.
+        const COPY_BYTES_MAX: u64 = u32::MAX as u64 & !0x1_ffff;
         let request = caller.request(&[from.0, to.0])?;
         let len = len.min(COPY_BYTES_MAX);
+        let had_privileges = request.uid != 0 && has_privileges(&self.volume, &request, to.0);
         let copied =
             self.volume
                 .copy_range(&request, (from.0.ino(), from.1), (to.0.ino(), to.1), len)?;
+        if had_privileges {
+            self.refresher.tell(to.0);
+        }
         Ok(copied as u32)
     }
 }

@@ -1,7 +1,7 @@
 //! Operations as a transport brings them: operation in, result out. Nothing of fuser in it.
 //!
 //! A transport (fuser today) decodes requests, calls these methods on its readers and sends what
-//! they return. Three kinds of request may be answered later and from another thread; they hand
+//! they return. Four kinds of request may be answered later and from another thread; they hand
 //! over a reply object, whose type the transport names, so that nothing is boxed.
 
 mod data;
@@ -10,22 +10,26 @@ mod names;
 use std::io;
 use std::sync::Arc;
 
-pub(crate) use self::data::Write;
-use self::data::{Parked, Read, WaitingWrite, Writing};
+use self::data::{Ask, Parked, Read, Reading, WaitingWrite, Writing};
+pub(crate) use self::data::{ReadRange, Write};
 use super::errno::{Errno, report};
 use super::guard::Readers;
 use super::handles::WriteOpens;
 use super::node::{Lookups, NodeId, common_epoch};
+use super::notify::KernelPages;
 use super::refresh::Refresher;
 use super::sync_queue::SyncQueue;
 use super::workers::Workers;
-use crate::volume::ops::{Attr, StatFs};
+use crate::fuse::MountOptions;
+use crate::volume::ops::{Attr, FileKind, StatFs};
 use crate::volume::{FsResult, Request, Volume};
 
 /// Threads that read what no idle reader is left for.
 const READ_WORKERS: usize = 4;
 /// Threads in which writes wait for room when no idle reader is left.
 const WRITE_WORKERS: usize = 4;
+/// Threads that ask the kernel for pages that it holds.
+const ASK_WORKERS: usize = 2;
 
 /// Where the answer to one request goes; once, from any thread. Dropped unsent it answers EIO.
 pub(crate) trait Answer<T>: Send + 'static {
@@ -40,6 +44,17 @@ pub(crate) trait Transport: 'static {
     type Written: Answer<u32>;
     /// Answers READ.
     type Bytes: for<'a> Answer<&'a [u8]>;
+    /// Answers LSEEK with an offset.
+    type Offset: Answer<u64>;
+}
+
+/// What a mount's operations share with its session.
+pub(crate) struct Shared {
+    pub(crate) volume: Arc<Volume>,
+    pub(crate) lookups: Arc<Lookups>,
+    pub(crate) opens: Arc<WriteOpens>,
+    pub(crate) refresher: Arc<Refresher>,
+    pub(crate) pages: Arc<KernelPages>,
 }
 
 /// Who asks.
@@ -70,11 +85,15 @@ pub(crate) struct Operations<T: Transport> {
     lookups: Arc<Lookups>,
     opens: Arc<WriteOpens>,
     refresher: Arc<Refresher>,
+    /// Reads move access times.
+    counts_accesses: bool,
     pub(crate) readers: Readers,
     syncs: Arc<SyncQueue<Parked<T>>>,
     reads: Workers<Read<T>>,
     writing: Arc<Writing<T>>,
     writes: Workers<WaitingWrite<T>>,
+    reading: Arc<Reading<T>>,
+    asks: Arc<Workers<Ask<T>>>,
     forgotten: Workers<NodeId>,
 }
 
@@ -84,14 +103,15 @@ impl<T: Transport> Operations<T> {
         self.volume.label()
     }
 
-    /// `readers` is how many threads of the transport will call.
-    pub(crate) fn start(
-        volume: Arc<Volume>,
-        lookups: Arc<Lookups>,
-        opens: Arc<WriteOpens>,
-        refresher: Arc<Refresher>,
-        readers: usize,
-    ) -> io::Result<Operations<T>> {
+    /// As many threads of the transport will call as the options say.
+    pub(crate) fn start(shared: Shared, options: &MountOptions) -> io::Result<Operations<T>> {
+        let Shared {
+            volume,
+            lookups,
+            opens,
+            refresher,
+            pages,
+        } = shared;
         let syncs = Arc::new(SyncQueue::start({
             let volume = volume.clone();
             move || {
@@ -109,25 +129,37 @@ impl<T: Transport> Operations<T> {
             let writing = writing.clone();
             move |waiting: WaitingWrite<T>| writing.serve_waiting(waiting)
         })?;
-        let reads = Workers::start("volfs-read", READ_WORKERS, {
+        let asks = Arc::new(Workers::start("volfs-ask", ASK_WORKERS, {
             let volume = volume.clone();
-            move |read: Read<T>| read.serve(&volume)
+            move |ask: Ask<T>| ask.serve(&volume, &pages)
+        })?);
+        let reading = Arc::new(Reading {
+            volume: volume.clone(),
+            opens: opens.clone(),
+            asks: asks.clone(),
+        });
+        let reads = Workers::start("volfs-read", READ_WORKERS, {
+            let reading = reading.clone();
+            move |read: Read<T>| reading.serve(read)
         })?;
         let forgotten = Workers::start("volfs-reap", 1, {
             let (volume, lookups) = (volume.clone(), lookups.clone());
             move |node| names::reap(&volume, &lookups, node)
         })?;
-        let readers = Readers::new(readers);
+        let readers = Readers::new(options.readers);
         Ok(Operations {
             volume,
             lookups,
             opens,
             refresher,
+            counts_accesses: !options.noatime,
             readers,
             syncs,
             reads,
             writing,
             writes,
+            reading,
+            asks,
             forgotten,
         })
     }
@@ -139,6 +171,19 @@ impl<T: Transport> Operations<T> {
     /// Gives a reference to the node to the kernel, with the attributes that name it.
     fn remember(&self, attr: Attr) -> Attr {
         self.lookups.add(NodeId::of(&attr));
+        self.shown(attr)
+    }
+
+    /// The attributes as the kernel is told them. It may hold pages of a file that is open for
+    /// writing, and programs such as tar take a file with a size and no blocks for one hole: such a
+    /// file shows a block at least, until it is closed.
+    fn shown(&self, mut attr: Attr) -> Attr {
+        if attr.kind == FileKind::Regular
+            && attr.blocks_512 == 0
+            && self.opens.overstate(NodeId::of(&attr))
+        {
+            attr.blocks_512 = u64::from(attr.block_size) / 512;
+        }
         attr
     }
 }

@@ -4,7 +4,7 @@ use super::{Caller, Operations, Transport};
 use crate::fuse::errno::report;
 use crate::fuse::node::{Lookups, NodeId};
 use crate::volume::ops::{Attr, DirEntry, NewNode, RenameMode, SetAttr, XattrMode};
-use crate::volume::{FsError, FsResult, Volume};
+use crate::volume::{FsError, FsResult, Request, Volume};
 
 /// Tells the volume that the kernel has forgotten a node, which reaps it if it has no names.
 pub(super) fn reap(volume: &Volume, lookups: &Lookups, node: NodeId) {
@@ -52,7 +52,8 @@ impl<T: Transport> Operations<T> {
             return Ok(Some(self.remember(attr)));
         }
         // Without names and forgotten, it may be reaped at any moment.
-        Ok(self.lookups.add_if_known(node).then_some(attr))
+        let is_known = self.lookups.add_if_known(node);
+        Ok(is_known.then(|| self.shown(attr)))
     }
 
     /// Takes references back. The volume's part is done on another thread: reaping is a commit.
@@ -63,16 +64,28 @@ impl<T: Transport> Operations<T> {
     }
 
     pub(crate) fn getattr(&self, caller: &Caller, node: NodeId) -> FsResult<Attr> {
-        self.volume.getattr(&caller.request(&[node])?, node.ino())
+        let attr = self.volume.getattr(&caller.request(&[node])?, node.ino())?;
+        Ok(self.shown(attr))
     }
 
     pub(crate) fn setattr(&self, caller: &Caller, node: NodeId, set: &SetAttr) -> FsResult<Attr> {
-        self.volume
-            .setattr(&caller.request(&[node])?, node.ino(), set)
+        let request = caller.request(&[node])?;
+        let attr = self.volume.setattr(&request, node.ino(), set)?;
+        Ok(self.shown(attr))
     }
 
     pub(crate) fn readlink(&self, caller: &Caller, node: NodeId) -> FsResult<Vec<u8>> {
-        self.volume.readlink(&caller.request(&[node])?, node.ino())
+        let request = caller.request(&[node])?;
+        let target = self.volume.readlink(&request, node.ino())?;
+        self.accessed(&request, node);
+        Ok(target)
+    }
+
+    /// A link was followed or a folder listed.
+    fn accessed(&self, request: &Request, node: NodeId) {
+        if self.counts_accesses {
+            self.volume.accessed(request, node.ino());
+        }
     }
 
     pub(crate) fn make(
@@ -143,8 +156,10 @@ impl<T: Transport> Operations<T> {
         cookie: u64,
         add: &mut dyn FnMut(&DirEntry<'_>) -> bool,
     ) -> FsResult<()> {
-        self.volume
-            .readdir(&caller.request(&[folder])?, folder.ino(), cookie, add)
+        let request = caller.request(&[folder])?;
+        self.volume.readdir(&request, folder.ino(), cookie, add)?;
+        self.accessed(&request, folder);
+        Ok(())
     }
 
     /// As `readdir`, with attributes. Each entry but `.` and `..` is a reference to its node.
@@ -158,21 +173,23 @@ impl<T: Transport> Operations<T> {
         let request = caller.request(&[folder])?;
         let mut added = false;
         let mut visit = |entry: &DirEntry<'_>, attr: &Attr| {
-            let fits = add(entry, attr);
+            let fits = add(entry, &self.shown(*attr));
             added |= fits;
             if fits && entry.name != b"." && entry.name != b".." {
                 self.lookups.add(NodeId::of(attr));
             }
             fits
         };
-        match self
+        let listed = self
             .volume
-            .readdir_plus(&request, folder.ino(), cookie, &mut visit)
-        {
+            .readdir_plus(&request, folder.ino(), cookie, &mut visit);
+        match listed {
             // The references given must reach the kernel; the error comes with the next call.
-            Err(_) if added => Ok(()),
-            outcome => outcome,
+            Err(_) if added => {}
+            outcome => outcome?,
         }
+        self.accessed(&request, folder);
+        Ok(())
     }
 
     pub(crate) fn setxattr(

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::sync::Mutex;
+#[cfg(test)]
+use crate::base::sync::{Sabotage, is_sabotaged};
 
 use super::changes::{Changes, Point, pointer_of};
 use super::dirty_block::{DirtyBlock, Under};
@@ -66,6 +68,10 @@ impl<'a> Sealing<'a> {
             return Ok(sealed.tree.clone());
         }
         let base = self.seal(&below, block_size)?;
+        #[cfg(test)]
+        if is_sabotaged(Sabotage::ChangesGivenBackEarly) {
+            layer.seal(base.root);
+        }
         let tree = seal_changes(self.shared, &changes, &base, block_size)?;
         let sealed = SealedLayer {
             layer: layer.clone(),

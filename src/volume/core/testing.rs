@@ -1,6 +1,7 @@
 //! A volume on its own, over a folder, for the tests of this layer and of the operations.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -9,11 +10,24 @@ use super::layer::{Counts, Layer};
 use super::seal::Sealing;
 use super::shared::Shared;
 use super::volume::{Volume, VolumeSettings};
-use crate::base::{Lsn, PoolId, SegmentId, SystemClock, VolumeId};
+use crate::base::{Clock, Lsn, PoolId, SegmentId, SystemClock, Timestamp, VolumeId};
 use crate::block::{BlockStore, StoreOptions};
 use crate::disk::{Disk, FileDisk, Step};
 use crate::journal::{Journal, JournalOptions};
 use crate::tree::BlockNodes;
+
+/// A clock whose stamps differ from one operation to the next.
+struct FineClock(SystemClock);
+
+impl Clock for FineClock {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+}
 
 /// A volume over a temporary folder; `checkpoint` moves its changes into the tree.
 pub(crate) struct Bench {
@@ -50,7 +64,7 @@ impl Bench {
             store,
             journal: OnceLock::from(journal),
             admission: Admission::new(1 << 30),
-            clock: Arc::new(SystemClock::new()),
+            clock: Arc::new(FineClock(SystemClock::new())),
             unsynced_max: 64 << 20,
         });
         let base = Layer::sealed(None, Counts::default());

@@ -18,6 +18,8 @@ use super::unsynced::Unsynced;
 use super::view::View;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, RwLock, RwLockWriteGuard};
+#[cfg(test)]
+use crate::base::sync::{Sabotage, is_sabotaged};
 use crate::base::{Key, Lsn, Pointer, SegmentId, Timestamp, Value, VolumeId, chain};
 use crate::block::{FRAME_CONTENT_MAX, Reach};
 use crate::disk::Step;
@@ -162,9 +164,9 @@ impl Volume {
         self.settings.read_only
     }
 
-    /// Wall-clock time.
+    /// The time to stamp files with.
     pub fn now(&self) -> Timestamp {
-        self.shared.clock.now()
+        self.shared.clock.stamp()
     }
 
     /// Present rollback epoch.
@@ -419,8 +421,13 @@ impl Volume {
         self.check_poison()?;
         // The state is read before the frames: a record in between adds one that is synced without
         // need, never one that is missed.
+        #[cfg(test)]
+        let early = is_sabotaged(Sabotage::FramesBeforeState).then(|| self.unsynced_frames());
         let at = self.state.read().at;
         let named = self.unsynced_frames();
+        #[cfg(test)]
+        let named = early.unwrap_or(named);
+        let mut until = at;
         if !named.is_empty() {
             let synced = self
                 .shared
@@ -430,11 +437,13 @@ impl Volume {
                 self.poison(&chain(&error));
                 FsError::Block(error)
             })?;
-            self.append_watermark(&named)?;
+            // Also where others have synced the records already: rot of such a frame must not look
+            // like a torn end.
+            until = until.max(self.append_watermark(&named)?);
         }
         let journal = self.shared.journal()?;
         journal
-            .sync(at, Step::JournalBeforeReply)
+            .sync(until, Step::JournalBeforeReply)
             .map_err(|error| self.journal_failed(error))?;
         if !named.is_empty() {
             self.unsynced.lock().synced(&named, at);
@@ -443,14 +452,15 @@ impl Volume {
     }
 
     /// Tells recovery how far the segments are durable, so that damage below can be told from a
-    /// torn end.
-    fn append_watermark(&self, named: &Reach) -> FsResult<()> {
+    /// torn end; where the record ends.
+    fn append_watermark(&self, named: &Reach) -> FsResult<Lsn> {
         let durable = |segment| self.shared.store.durable_bytes(segment);
         let marks = encode_marks(named.iter().map(|(segment, _)| (segment, durable(segment))));
         let journal: &Journal = self.shared.journal()?;
         match journal.append(RecordKind::Watermark, self.settings.id, &[&marks]) {
+            Ok(position) => Ok(position.lsn),
             // A hint that finds no room is left out.
-            Ok(_) | Err(JournalError::Full { .. }) => Ok(()),
+            Err(JournalError::Full { .. }) => Ok(Lsn(0)),
             Err(error) => Err(self.journal_failed(error)),
         }
     }

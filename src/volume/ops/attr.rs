@@ -62,15 +62,6 @@ impl Volume {
         })
     }
 
-    /// O_TRUNC of an open. Fails like `setattr`.
-    pub fn truncate_on_open(&self, request: &Request, ino: Ino) -> FsResult<()> {
-        let set = SetAttr {
-            size: Some(0),
-            ..SetAttr::default()
-        };
-        self.setattr(request, ino, &set).map(|_| ())
-    }
-
     fn change_owner(
         &self,
         edit: &mut Edit<'_>,

@@ -24,8 +24,8 @@ struct Pieces<'a> {
 }
 
 impl Volume {
-    /// At most `len` bytes; less only at the end of the file. Access times are the kernel's
-    /// matter. Fails with NotFound, IsDirectory, Invalid (not a file).
+    /// At most `len` bytes; less only at the end of the file. It is no access of anybody.
+    /// Fails with NotFound, IsDirectory, Invalid (not a file).
     pub fn read_file(
         &self,
         request: &Request,
@@ -33,16 +33,42 @@ impl Volume {
         offset: u64,
         len: usize,
     ) -> FsResult<Vec<u8>> {
-        let plan = self.read(request, |view| {
+        self.read_with_inode(request, ino, offset, len)
+            .map(|(bytes, _)| bytes)
+    }
+
+    /// As `read_file`, for a reader whose access counts.
+    pub fn read_file_accessed(
+        &self,
+        request: &Request,
+        ino: Ino,
+        offset: u64,
+        len: usize,
+    ) -> FsResult<Vec<u8>> {
+        let (bytes, inode) = self.read_with_inode(request, ino, offset, len)?;
+        self.accessed_as(request, ino, &inode);
+        Ok(bytes)
+    }
+
+    fn read_with_inode(
+        &self,
+        request: &Request,
+        ino: Ino,
+        offset: u64,
+        len: usize,
+    ) -> FsResult<(Vec<u8>, Inode)> {
+        let (plan, inode) = self.read(request, |view| {
             let inode = load_file(view, ino)?;
             let rest = inode.size.saturating_sub(offset);
             let len = usize::try_from(rest).map_or(len, |rest| len.min(rest));
-            if len == 0 {
-                return Ok(None);
-            }
-            view.plan_read(ino, offset, len).map(Some)
+            let plan = match len {
+                0 => None,
+                _ => Some(view.plan_read(ino, offset, len)?),
+            };
+            Ok((plan, inode))
         })?;
-        plan.map_or_else(|| Ok(Vec::new()), |plan| self.execute(plan))
+        let bytes = plan.map_or_else(|| Ok(Vec::new()), |plan| self.execute(plan))?;
+        Ok((bytes, inode))
     }
 
     /// Writes bytes; up to 1 MiB is one transaction. Zeros of whole blocks become holes.

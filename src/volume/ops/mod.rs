@@ -5,6 +5,7 @@
 //! resolution) is not checked again; what only the file system can know (link counts, emptiness,
 //! inheritance, suid and ACLs) is decided here.
 
+mod access;
 mod acl;
 mod attr;
 mod chain;

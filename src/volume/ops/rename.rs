@@ -53,14 +53,14 @@ impl Volume {
                 return Err(FsError::NotFound);
             };
             match (self.named(edit, &to)?, mode) {
-                (Ok(_), RenameMode::NoReplace) => Err(FsError::Exists),
+                (Ok(_), _) if mode.refuses_existing() => Err(FsError::Exists),
                 (Err(_), RenameMode::Exchange) => Err(FsError::NotFound),
                 (Ok(target), _) if target.ino == source.ino => Ok(()),
                 (Ok(target), RenameMode::Exchange) => {
                     self.exchange(edit, (from, source), (to, target))
                 }
                 (target, _) => {
-                    let whiteout = (mode == RenameMode::Whiteout).then_some(request);
+                    let whiteout = mode.leaves_whiteout().then_some(request);
                     self.replace(edit, (from, source), (to, target), whiteout)
                 }
             }

@@ -13,8 +13,9 @@ use crate::volume::{BlockState, Edit, FsError, FsResult, Request, Volume, keys};
 use super::inodes::{State, load_file, store, without_privileges};
 use super::{AllocateMode, Seek};
 
-/// Largest size of a file in bytes: 1 EiB.
-pub const FILE_BYTES_MAX: u64 = 1 << 60;
+/// Largest size of a file in bytes: the largest offset that a program can name. A smaller limit
+/// would be told too late: the kernel takes a write into its cache up to this one.
+pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
 
 impl Volume {
     /// Allocates, punches or zeroes a range.
@@ -129,7 +130,12 @@ pub(super) fn set_size(
 
 /// Makes the range read as zeros: whole blocks become holes, edges are zeroed where there is a
 /// block. What lies beyond the end of the file is not touched.
-fn punch(edit: &mut Edit<'_>, ino: Ino, inode: &mut Inode, range: Range<u64>) -> FsResult<()> {
+pub(super) fn punch(
+    edit: &mut Edit<'_>,
+    ino: Ino,
+    inode: &mut Inode,
+    range: Range<u64>,
+) -> FsResult<()> {
     let block = edit.block_bytes();
     let (start, end) = (range.start, range.end.min(inode.size));
     if start >= end {
@@ -249,7 +255,7 @@ fn count_blocks(state: &impl State, ino: Ino, inode: &Inode, blocks: Range<u64>)
 }
 
 /// Visits the existing blocks of a range in order.
-fn each_block(
+pub(super) fn each_block(
     state: &impl State,
     ino: Ino,
     blocks: Range<u64>,

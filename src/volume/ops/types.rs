@@ -131,6 +131,20 @@ pub enum RenameMode {
     Exchange,
     /// Replaces, and leaves a whiteout (character device 0:0) at the source.
     Whiteout,
+    /// Refuses if something has it; else leaves a whiteout at the source.
+    WhiteoutNoReplace,
+}
+
+impl RenameMode {
+    /// Whether an existing new name is an error.
+    pub(super) fn refuses_existing(self) -> bool {
+        matches!(self, RenameMode::NoReplace | RenameMode::WhiteoutNoReplace)
+    }
+
+    /// Whether a whiteout stays at the source.
+    pub(super) fn leaves_whiteout(self) -> bool {
+        matches!(self, RenameMode::Whiteout | RenameMode::WhiteoutNoReplace)
+    }
 }
 
 /// What fallocate does.
@@ -167,6 +181,8 @@ pub enum XattrMode {
     Create,
     /// The attribute must exist.
     Replace,
+    /// Both: never succeeds, but says whether the attribute exists.
+    CreateAndReplace,
 }
 
 /// One entry of a listing.

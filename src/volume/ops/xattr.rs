@@ -20,8 +20,8 @@ impl Volume {
     /// Sets an attribute. An access ACL also sets the permission bits, and is not kept if they say
     /// it all.
     ///
-    /// Fails with NotFound, Range (the name), TooBig (the value, or too many names), Unsupported
-    /// (the namespace), Exists, NoAttribute, Invalid (an ACL), PermissionDenied (a default ACL of
+    /// Fails with NotFound, Range (the name), TooBig (the value), AttributesFull, Unsupported (the
+    /// namespace), Exists, NoAttribute, Invalid (an ACL), PermissionDenied (a default ACL of
     /// what is no folder).
     pub fn setxattr(
         &self,
@@ -134,13 +134,17 @@ impl Volume {
     ) -> FsResult<()> {
         let xattrs = self.xattrs();
         let sub = match (xattrs.find(edit, ino, xattr.name)?, mode) {
-            (Slot::Taken { .. }, XattrMode::Create) => return Err(FsError::Exists),
-            (Slot::Free { .. }, XattrMode::Replace) => return Err(FsError::NoAttribute),
+            (Slot::Taken { .. }, XattrMode::Create | XattrMode::CreateAndReplace) => {
+                return Err(FsError::Exists);
+            }
+            (Slot::Free { .. }, XattrMode::Replace | XattrMode::CreateAndReplace) => {
+                return Err(FsError::NoAttribute);
+            }
             (Slot::Taken { sub, .. }, _) => sub,
             (Slot::Free { sub }, _) => {
                 inode.xattr_list_bytes += listed_bytes(xattr.name);
                 if inode.xattr_list_bytes > LIST_BYTES_MAX {
-                    return Err(FsError::TooBig);
+                    return Err(FsError::AttributesFull);
                 }
                 sub
             }

@@ -1,5 +1,6 @@
 //! Tests of copy_range.
 
+use super::super::FILE_BYTES_MAX;
 use super::*;
 
 const MIB: u64 = 1 << 20;
@@ -81,6 +82,47 @@ fn holes_stay_holes() {
     assert_eq!(fs.attr(target).size, 40 * BLOCK + 3);
 }
 
+/// A hole is one step however long it is, and its end is found: what lies behind it is copied, what
+/// the target had there is gone.
+#[test]
+fn long_holes_are_copied_at_once() {
+    let fs = Fixture::new();
+    let (source, target) = (fs.file(Ino::ROOT, "s"), fs.file(Ino::ROOT, "t"));
+    let (hole, after) = (16 << 40, (16 << 40) + 3 * BLOCK);
+    fs.write(source, 0, b"front");
+    fs.write(source, hole, &sample(3 * BLOCK as usize));
+    fs.write(source, 2 * hole, b"back");
+    for at in [BLOCK, 5000 * BLOCK, hole - BLOCK, after] {
+        fs.write(target, at, &[7; BLOCK as usize]);
+    }
+    fs.checkpoint();
+    let copied = fs.copy_range(&ROOT, (source, 0), (target, 0), u64::MAX);
+    assert_eq!(copied.unwrap(), 2 * hole + 4);
+    assert_eq!(fs.blocks(target), fs.blocks(source));
+    for (at, len) in [(0, 20_000), (hole - BLOCK, 20_000), (2 * hole - 100, 200)] {
+        let read = |ino| fs.read_file(&ROOT, ino, at, len).unwrap();
+        assert!(read(target) == read(source), "at {at}");
+    }
+}
+
+/// A hole that ends within the target's last block leaves what lies behind it.
+#[test]
+fn a_hole_within_the_target_ends_where_it_should() {
+    let fs = Fixture::new();
+    let (source, target) = (fs.file(Ino::ROOT, "s"), fs.file(Ino::ROOT, "t"));
+    fs.write(source, 2000 * BLOCK + 100, b"x");
+    fs.write(target, 0, &[7; 3 * BLOCK as usize]);
+    fs.checkpoint();
+    let len = 2 * BLOCK + 50;
+    assert_eq!(
+        fs.copy_range(&ROOT, (source, 0), (target, 0), len).unwrap(),
+        len
+    );
+    let mut expected = vec![0; len as usize];
+    expected.resize(3 * BLOCK as usize, 7);
+    assert_eq!(fs.content(target), expected);
+}
+
 /// Within a file ranges may not overlap; apart they may be copied. Nothing is copied from behind
 /// the end.
 #[test]
@@ -108,6 +150,8 @@ fn impossible_copies_are_refused() {
     let copy = |from, to| name_of(fs.copy_range(&ROOT, from, to, 3));
     assert_eq!(copy((source, 0), (Ino::ROOT, 0)), "IsDirectory");
     assert_eq!(copy((Ino::ROOT, 0), (target, 0)), "IsDirectory");
-    assert_eq!(copy((source, 0), (target, 1 << 60)), "FileTooBig");
-    assert_eq!(copy((source, 0), (target, (1 << 60) - 2)), "Ok(2)");
+    let most = FILE_BYTES_MAX;
+    assert_eq!(copy((source, 0), (target, most)), "FileTooBig");
+    assert_eq!(copy((source, 0), (target, most - 2)), "Ok(2)");
+    assert_eq!(fs.attr(target).size, most);
 }

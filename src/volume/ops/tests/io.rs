@@ -1,6 +1,6 @@
 //! Tests of reading and writing.
 
-use super::super::SetAttr;
+use super::super::{FILE_BYTES_MAX, SetAttr};
 use super::*;
 
 /// Bytes come back wherever they were written, across block borders, and holes read as zeros.
@@ -75,11 +75,11 @@ fn files_end_at_their_limit() {
     let fs = Fixture::new();
     let file = fs.file(Ino::ROOT, "f");
     let write = |offset| name_of(fs.write_file(&ROOT, file, offset, b"xy", WriteMode::default()));
-    assert_eq!(write((1 << 60) - 1), "FileTooBig");
+    assert_eq!(write(FILE_BYTES_MAX - 1), "FileTooBig");
     assert_eq!(write(u64::MAX), "FileTooBig");
-    assert_eq!(write((1 << 60) - 2), "Ok(())");
+    assert_eq!(write(FILE_BYTES_MAX - 2), "Ok(())");
     assert_eq!(
-        fs.read_file(&ROOT, file, (1 << 60) - 3, 9).unwrap(),
+        fs.read_file(&ROOT, file, FILE_BYTES_MAX - 3, 9).unwrap(),
         b"\0xy"
     );
     let other = |ino| name_of(fs.write_file(&ROOT, ino, 0, b"x", WriteMode::default()));

@@ -1,5 +1,6 @@
 //! Tests of the operations, by family, and against a model.
 
+mod access;
 mod acl;
 mod attr;
 mod check;

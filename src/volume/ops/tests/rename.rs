@@ -1,7 +1,7 @@
 //! Tests of rename.
 
 use super::*;
-use RenameMode::{Exchange, NoReplace, Replace, Whiteout};
+use RenameMode::{Exchange, NoReplace, Replace, Whiteout, WhiteoutNoReplace};
 
 /// A file moves between folders: both change their times, the file its ctime.
 #[test]
@@ -137,4 +137,14 @@ fn a_whiteout_stays_behind() {
     assert_eq!((whiteout.kind, whiteout.rdev), (FileKind::CharDevice, 0));
     assert_eq!((whiteout.perm, whiteout.uid), (0, 1000));
     assert_eq!((fs.attr(Ino::ROOT).size, fs.counts().inodes), (2, 3));
+
+    let refused = fs.mv((Ino::ROOT, "g"), (Ino::ROOT, "f"), WhiteoutNoReplace);
+    assert_eq!(name_of(refused), "Exists");
+    fs.mv((Ino::ROOT, "g"), (Ino::ROOT, "h"), WhiteoutNoReplace)
+        .unwrap();
+    assert_eq!(fs.names(Ino::ROOT), ["f", "g", "h"]);
+    assert_eq!(
+        fs.attr(fs.find(Ino::ROOT, "g").unwrap()).kind,
+        FileKind::CharDevice
+    );
 }

@@ -129,10 +129,39 @@ fn impossible_ranges_are_refused() {
     let run = |ino, offset, len, mode| name_of(fs.allocate(&ROOT, ino, offset, len, mode));
     assert_eq!(run(file, 0, 0, Allocate), "Invalid");
     assert_eq!(run(file, u64::MAX, 1, PunchHole), "FileTooBig");
+    assert_eq!(run(file, 1, i64::MAX as u64, PunchHole), "FileTooBig");
     assert_eq!(run(file, 0, 1 << 60, Allocate), "NoSpace");
     assert_eq!(run(file, 0, 1 << 60, KeepSize), "NoSpace");
     assert_eq!(run(Ino::ROOT, 0, 1, Allocate), "IsDirectory");
     assert_eq!(fs.attr(file).size, 0);
+}
+
+/// A file may end at the largest offset that there is: writing, cutting, seeking and punching work
+/// there, and nothing goes beyond.
+#[test]
+fn the_largest_file_works() {
+    const MOST: u64 = i64::MAX as u64;
+    let fs = Fixture::new();
+    let file = fs.file(Ino::ROOT, "f");
+    fs.write(file, MOST - 5000, &[7; 5000]);
+    let beyond = fs.write_file(&ROOT, file, MOST - 1, b"xy", WriteMode::default());
+    assert_eq!(name_of(beyond), "FileTooBig");
+    for _ in 0..2 {
+        assert_eq!((fs.attr(file).size, fs.blocks(file)), (MOST, 2));
+        let tail = fs.read_file(&ROOT, file, MOST - 5001, 8192).unwrap();
+        assert_eq!(tail, [[0].as_slice(), &[7; 5000]].concat());
+        assert_eq!(fs.seek(&ROOT, file, 0, Seek::Data).unwrap(), MOST - 8191);
+        assert_eq!(fs.seek(&ROOT, file, MOST - 1, Seek::Hole).unwrap(), MOST);
+        fs.checkpoint();
+    }
+    fs.allocate(&ROOT, file, MOST - 4096, 4096, PunchHole)
+        .unwrap();
+    assert_eq!(fs.blocks(file), 1);
+    truncate(&fs, file, MOST - 4096);
+    assert_eq!(fs.blocks(file), 1);
+    truncate(&fs, file, MOST);
+    truncate(&fs, file, 1);
+    assert_eq!(fs.blocks(file), 0);
 }
 
 /// A caller without privileges ends suid by changing what a file holds.

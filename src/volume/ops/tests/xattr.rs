@@ -1,6 +1,6 @@
 //! Tests of extended attributes.
 
-use super::super::XattrMode::{Any, Create, Replace};
+use super::super::XattrMode::{Any, Create, CreateAndReplace, Replace};
 use super::*;
 
 /// Attributes are set, replaced, listed and removed; a change moves ctime.
@@ -40,8 +40,10 @@ fn impossible_attributes_are_refused() {
     assert_eq!(set(b"a", 1, Any), "Unsupported");
     assert_eq!(set(b"user.a", 65_537, Any), "TooBig");
     assert_eq!(set(b"user.a", 1, Replace), "NoAttribute");
+    assert_eq!(set(b"user.a", 1, CreateAndReplace), "NoAttribute");
     assert_eq!(set(b"user.a", 1, Create), "Ok(())");
     assert_eq!(set(b"user.a", 1, Create), "Exists");
+    assert_eq!(set(b"user.a", 1, CreateAndReplace), "Exists");
     assert_eq!(
         name_of(fs.removexattr(&ROOT, file, b"user.b")),
         "NoAttribute"
@@ -62,7 +64,7 @@ fn a_list_of_names_is_bounded() {
     assert_eq!(fs.listxattr(&ROOT, file).unwrap().len(), 65_536);
     assert_eq!(
         name_of(fs.setxattr(&ROOT, file, b"user.b", b"", Any)),
-        "TooBig"
+        "AttributesFull"
     );
     fs.setxattr(&ROOT, file, &name(7), b"again", Any).unwrap();
     fs.removexattr(&ROOT, file, &name(8)).unwrap();
