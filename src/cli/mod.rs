@@ -4,11 +4,14 @@ mod args;
 mod commands;
 mod exit;
 mod logging;
+mod mount_helper;
 mod names;
 mod output;
 mod pool;
 mod progress;
 
+use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -75,15 +78,24 @@ pub(crate) struct Context {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    if let Some(call) = mount_helper::Call::from_arguments(&arguments) {
+        prepare("warn");
+        return exit::code(call.run());
+    }
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         // Help and version are no errors; clap knows the stream and the code of each.
         Err(error) => error.exit(),
     };
-    logging::init(cli.command.log_filter());
+    prepare(cli.command.log_filter());
+    exit::code(run(cli))
+}
+
+fn prepare(log_filter: &str) {
+    logging::init(log_filter);
     // What lies in a pool is for its owner only, whoever makes the files.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    exit::code(run(cli))
 }
 
 fn run(cli: Cli) -> Outcome {

@@ -229,6 +229,10 @@ pub(crate) fn check_exists(pool: &Path) -> ServiceResult<()> {
             Err(ServiceError::environment("open the pool", pool, &error)
                 .hint("it belongs to another user"))
         }
+        // A disk that does not answer says nothing about whether there is a pool.
+        Err(error) if !is_absence(&error) => {
+            Err(ServiceError::environment("open the pool", pool, &error))
+        }
         Err(_) if pool.is_dir() => Err(PoolError::NotAPool {
             path: pool.to_owned(),
         }
@@ -239,6 +243,11 @@ pub(crate) fn check_exists(pool: &Path) -> ServiceResult<()> {
                 .hint("`volfs volume create NAME` makes one"))
         }
     }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 #[cfg(test)]
@@ -260,5 +269,17 @@ mod tests {
         assert_eq!(error.kind, Kind::NotFound);
         assert!(error.message.contains("is not a volfs pool"), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// A path that cannot be followed is told as that, and not as a missing pool.
+    #[test]
+    fn unreadable_pools_are_not_called_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("loop");
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let mut access = Access::new(path);
+        let error = access.call(By::Anyone, &ListVolumes {}).unwrap_err();
+        assert_eq!(error.kind, Kind::Environment);
+        assert!(!error.message.contains("no pool at"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! A blocking client of the control API.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -21,10 +21,11 @@ use crate::base::progress::{Progress, Silent};
 /// How long a daemon may take to introduce itself.
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A connection to a pool's daemon.
+/// A way to a pool's daemon. Each call has a connection of its own: one that waits for its next
+/// request is closed by a daemon that ends, without a word.
 pub(crate) struct Client {
+    pool: PathBuf,
     runtime: Runtime,
-    sender: SendRequest<Full<Bytes>>,
     daemon: Introduction,
 }
 
@@ -32,45 +33,20 @@ impl Client {
     /// Connects and asks the daemon who it is; none when nobody listens. `Kind::Unreachable` when
     /// somebody listens who does not answer.
     pub(crate) fn connect(pool: &Path) -> ServiceResult<Option<Client>> {
-        let stream = match socket::connect(pool) {
-            Ok(stream) => stream,
-            Err(error) if nobody_listens(&error) => return Ok(None),
-            Err(error) => {
-                let error =
-                    ServiceError::environment("connect to the daemon of the pool", pool, &error);
-                return Err(error.hint("the pool belongs to the user who runs its daemon"));
-            }
-        };
-        let fail =
-            |error: io::Error| ServiceError::environment("talk to the daemon of", pool, &error);
-        stream.set_nonblocking(true).map_err(fail)?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(fail)?;
-        let sender = runtime.block_on(async {
-            let stream = UnixStream::from_std(stream).map_err(fail)?;
-            let (sender, connection) = handshake(TokioIo::new(stream))
-                .await
-                .map_err(|error| broken(&error))?;
-            tokio::spawn(async move {
-                // Its errors come out of the requests as well.
-                let _ = connection.await;
-            });
-            Ok::<_, ServiceError>(sender)
-        })?;
-        let nobody = Introduction {
-            pid: 0,
-            version: VERSION.to_owned(),
-            stopping: false,
+            .map_err(talking_to(pool))?;
+        let Some(mut sender) = open(&runtime, pool)? else {
+            return Ok(None);
         };
-        let mut client = Client {
+        let daemon = hello(&runtime, &mut sender, pool)?;
+        let pool = pool.to_owned();
+        Ok(Some(Client {
+            pool,
             runtime,
-            sender,
-            daemon: nobody,
-        };
-        client.daemon = client.hello(pool)?;
-        Ok(Some(client))
+            daemon,
+        }))
     }
 
     /// The daemon.
@@ -78,44 +54,76 @@ impl Client {
         &self.daemon
     }
 
-    /// Sends a call and waits for its answer, as long as it takes.
+    /// Sends a call and waits for its answer, as long as it takes. `Kind::Stopping` when the daemon
+    /// has ended meanwhile.
     pub(crate) fn call<C: Call>(
         &mut self,
         call: &C,
         progress: &dyn Progress,
     ) -> ServiceResult<C::Answer> {
-        let Client {
-            runtime,
-            sender,
-            daemon,
-        } = self;
-        runtime.block_on(exchange(sender, daemon, call, progress))
-    }
-
-    fn hello(&mut self, pool: &Path) -> ServiceResult<Introduction> {
-        let Client {
-            runtime,
-            sender,
-            daemon,
-        } = self;
-        let answer = runtime.block_on(async {
-            tokio::time::timeout(HELLO_PATIENCE, exchange(sender, daemon, &Hello {}, &Silent)).await
-        });
-        answer.unwrap_or_else(|_| {
-            let message = format!(
-                "the daemon of pool '{}' has not answered within {} seconds",
-                pool.display(),
-                HELLO_PATIENCE.as_secs()
-            );
-            Err(ServiceError::new(Kind::Unreachable, message).hint(
-                "is it stopped or stuck? its log, daemon.log in the pool's folder, says more",
-            ))
-        })
+        let Some(mut sender) = open(&self.runtime, &self.pool)? else {
+            let message = format!("the daemon of pool '{}' has ended", self.pool.display());
+            return Err(ServiceError::new(Kind::Stopping, message));
+        };
+        let exchange = exchange(&mut sender, &self.daemon, call, progress);
+        self.runtime.block_on(exchange)
     }
 }
 
+type Sender = SendRequest<Full<Bytes>>;
+
+fn talking_to(pool: &Path) -> impl Fn(io::Error) -> ServiceError {
+    move |error| ServiceError::environment("talk to the daemon of", pool, &error)
+}
+
+/// A new connection; none when nobody listens.
+fn open(runtime: &Runtime, pool: &Path) -> ServiceResult<Option<Sender>> {
+    let stream = match socket::connect(pool) {
+        Ok(stream) => stream,
+        Err(error) if nobody_listens(&error) => return Ok(None),
+        Err(error) => {
+            let error =
+                ServiceError::environment("connect to the daemon of the pool", pool, &error);
+            return Err(error.hint("the pool belongs to the user who runs its daemon"));
+        }
+    };
+    stream.set_nonblocking(true).map_err(talking_to(pool))?;
+    runtime.block_on(async {
+        let stream = UnixStream::from_std(stream).map_err(talking_to(pool))?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| broken(&error))?;
+        tokio::spawn(async move {
+            // Its errors come out of the requests as well.
+            let _ = connection.await;
+        });
+        Ok(Some(sender))
+    })
+}
+
+fn hello(runtime: &Runtime, sender: &mut Sender, pool: &Path) -> ServiceResult<Introduction> {
+    let nobody = Introduction {
+        pid: 0,
+        version: VERSION.to_owned(),
+        stopping: false,
+    };
+    let answer = runtime.block_on(async {
+        let hello = exchange(sender, &nobody, &Hello {}, &Silent);
+        tokio::time::timeout(HELLO_PATIENCE, hello).await
+    });
+    answer.unwrap_or_else(|_| {
+        let message = format!(
+            "the daemon of pool '{}' has not answered within {} seconds",
+            pool.display(),
+            HELLO_PATIENCE.as_secs()
+        );
+        Err(ServiceError::new(Kind::Unreachable, message)
+            .hint("is it stopped or stuck? its log, daemon.log in the pool's folder, says more"))
+    })
+}
+
 async fn exchange<C: Call>(
-    sender: &mut SendRequest<Full<Bytes>>,
+    sender: &mut Sender,
     daemon: &Introduction,
     call: &C,
     progress: &dyn Progress,

@@ -38,6 +38,10 @@ const IDLE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long requests that are under way may take when the daemon ends.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long those who have connected, and have not been heard yet, may take to send their request:
+/// from then on such a connection is closed without an answer.
+const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
+
 /// How to be a daemon.
 #[derive(Clone, Debug)]
 pub struct Daemon {
@@ -201,6 +205,7 @@ async fn serve(service: &Arc<Service>, listener: StdListener, pool: &Path) -> Se
         axum::serve(listener, api::router(service.clone())).with_graceful_shutdown(async move {
             // An error is the listener's end, which is the same.
             let _ = all_answered.await;
+            tokio::time::sleep(DRAIN_PATIENCE).await;
         });
     let serving = tokio::spawn(server.into_future());
     live(service).await;

@@ -325,6 +325,12 @@ pub struct MountFlags {
     /// Every write reaches the daemon at once, instead of waiting in the kernel's page cache.
     #[serde(default)]
     pub write_through: bool,
+    /// Reads leave access times alone.
+    #[serde(default)]
+    pub noatime: bool,
+    /// File handles last only as long as the kernel knows the inode.
+    #[serde(default)]
+    pub nohandles: bool,
     /// On top of a folder that is not empty.
     #[serde(default)]
     pub over: bool,

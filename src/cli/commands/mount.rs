@@ -21,6 +21,9 @@ Examples:
   volfs mount pgdata@before-migration /mnt/old   # a snapshot, read-only
   volfs mount --all                              # after a reboot: what was mounted before";
 
+const KNOWN_OPTIONS: &str = "known are ro, rw, suid, nosuid, dev, nodev, noatime, relatime, \
+                             nohandles, allow_other";
+
 /// Mount a volume, or a snapshot read-only
 ///
 /// Returns when the mount answers. Starts the pool's daemon in the background if none runs; it
@@ -60,8 +63,9 @@ pub(crate) struct Args {
     #[arg(long)]
     no_allow_other: bool,
 
-    /// Mount options: ro, rw, suid, nosuid, dev, nodev, allow_other; nosuid and nodev are the
-    /// default
+    /// Mount options: ro, rw, suid, nosuid, dev, nodev, noatime, relatime, nohandles (for
+    /// overlayfs with all its folders on this volume), allow_other; nosuid, nodev and relatime are
+    /// the default
     #[arg(short = 'o', value_name = "OPTION", value_delimiter = ',')]
     options: Vec<String>,
 
@@ -116,6 +120,8 @@ impl Args {
             suid: false,
             dev: false,
             write_through: self.write_through,
+            noatime: false,
+            nohandles: false,
             over: self.over,
         };
         for option in &self.options {
@@ -126,11 +132,13 @@ impl Args {
                 "nosuid" => flags.suid = false,
                 "dev" => flags.dev = true,
                 "nodev" => flags.dev = false,
+                "noatime" => flags.noatime = true,
+                "relatime" => flags.noatime = false,
+                "nohandles" => flags.nohandles = true,
                 "allow_other" => flags.allow_other = Some(true),
                 unknown => {
                     let message = format!("mount option '{unknown}' is not known");
-                    return Err(ServiceError::new(Kind::Usage, message)
-                        .hint("known are ro, rw, suid, nosuid, dev, nodev, allow_other"));
+                    return Err(ServiceError::new(Kind::Usage, message).hint(KNOWN_OPTIONS));
                 }
             }
         }
@@ -186,13 +194,23 @@ mod tests {
             allow_other: Some(true),
             suid: true,
             dev: true,
+            noatime: true,
+            nohandles: true,
             ..MountFlags::default()
         };
         assert_eq!(
-            flags(&["db", "-o", "ro,suid", "-o", "dev,allow_other"]).unwrap(),
+            flags(&[
+                "db",
+                "-o",
+                "ro,suid,noatime,nohandles",
+                "-o",
+                "dev,allow_other"
+            ])
+            .unwrap(),
             wanted
         );
         assert!(!flags(&["db", "-o", "suid,nosuid"]).unwrap().suid);
+        assert!(!flags(&["db", "-o", "noatime,relatime"]).unwrap().noatime);
         assert_eq!(
             flags(&["db", "-o", "noexec"]).unwrap_err().kind,
             Kind::Usage

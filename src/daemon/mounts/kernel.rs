@@ -18,6 +18,7 @@ pub(crate) fn bind(from: &Path, to: &Path, flags: &MountFlags) -> io::Result<()>
     kernel.set(KernelFlags::RDONLY, flags.read_only);
     kernel.set(KernelFlags::NOSUID, !flags.suid);
     kernel.set(KernelFlags::NODEV, !flags.dev);
+    kernel.set(KernelFlags::NOATIME, flags.noatime);
     mount_remount(to, kernel, c"").map_err(|error| {
         // With the first one's flags it would not be what was asked for.
         if let Err(errno) = unmount(to, UnmountFlags::DETACH) {

@@ -77,7 +77,16 @@ impl MountTable {
         }
         let mut flags = request.flags.clone();
         flags.read_only |= request.source.snapshot.is_some();
+        // Access times are kept by the session, whichever place a file is read at.
+        flags.noatime = session.mount.options().noatime;
         let mut warnings = Vec::new();
+        if flags.noatime != request.flags.noatime {
+            let how = if flags.noatime { "noatime" } else { "relatime" };
+            warnings.push(format!(
+                "'{}' is mounted with {how} at '{at}', and so it is here",
+                request.source
+            ));
+        }
         self.cover(&path, request, &mut warnings, |ground| {
             kernel::bind(&first.path, &ground.path, &flags).map_err(|error| {
                 ServiceError::environment("mount a second time at", &ground.path, &error)

@@ -35,6 +35,8 @@ pub(crate) fn plan(
         suid: flags.suid,
         dev: flags.dev,
         write_through: flags.write_through,
+        noatime: flags.noatime,
+        nohandles: flags.nohandles,
         readers: available_parallelism()
             .map_or(1, NonZero::get)
             .clamp(MountOptions::READERS_MIN, READERS_MAX),
