@@ -15,7 +15,8 @@ pub fn seed() -> u64 {
     seed
 }
 
-fn number(variable: &str) -> Option<u64> {
+/// A number that a variable of the environment holds, if it is set.
+pub fn number(variable: &str) -> Option<u64> {
     let value = env::var(variable).ok()?;
     Some(value.parse().expect("the variable is a number"))
 }

@@ -1,14 +1,13 @@
 //! A Docker daemon of the test's own: data, socket and process ids lie in the test's folder.
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::containers::Engine;
 use crate::fixture::text;
 use crate::run::{Ran, eventually, exits_within, run};
 use crate::server::Server;
@@ -54,45 +53,9 @@ impl Docker {
         eventually("dockerd answers", START_LIMIT, || {
             let server = docker.server.as_mut().expect("set above");
             assert!(server.is_running(), "dockerd ended:\n{}", server.log());
-            docker.docker(&["version"]).code == 0
+            docker.command(&["version"]).code == 0
         });
         docker
-    }
-
-    /// Runs the `docker` command against this daemon.
-    #[track_caller]
-    pub fn docker(&self, arguments: &[&str]) -> Ran {
-        let host = format!("unix://{}", text(&self.place.join("sock")));
-        // A place for the client's settings, so that it does not read the user's.
-        let settings = self.place.join("client");
-        run(Command::new("docker")
-            .args(["--config", text(&settings), "-H", &host])
-            .args(arguments))
-    }
-
-    /// Imports an image made of installed programs and the libraries that they load.
-    #[track_caller]
-    pub fn import(&self, image: &str, programs: &[&str]) {
-        let root = self.place.join(image);
-        fs::create_dir(&root).expect("image names are used once");
-        for file in programs
-            .iter()
-            .flat_map(|program| with_libraries(Path::new(program)))
-        {
-            let copy = root.join(file.strip_prefix("/").expect("absolute"));
-            fs::create_dir_all(copy.parent().expect("below the root")).expect("a new folder");
-            fs::copy(&file, &copy).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        }
-        fs::create_dir_all(root.join("tmp")).expect("a new folder");
-        // Libraries are named by paths through /lib64 or /lib, which are links on Debian.
-        for name in ["bin", "lib", "lib64"] {
-            if !root.join(name).exists() && root.join("usr").join(name).exists() {
-                symlink(format!("usr/{name}"), root.join(name)).expect("a free name");
-            }
-        }
-        let archive = self.place.join(format!("{image}.tar"));
-        run(Command::new("tar").args(["-C", text(&root), "-cf", text(&archive), "."])).ok();
-        self.docker(&["import", text(&archive), image]).ok();
     }
 
     /// Stops the daemon and what it started.
@@ -113,28 +76,29 @@ impl Docker {
     }
 }
 
+impl Engine for Docker {
+    #[track_caller]
+    fn command(&self, arguments: &[&str]) -> Ran {
+        let host = format!("unix://{}", text(&self.place.join("sock")));
+        // A place for the client's settings, so that it does not read the user's.
+        let settings = self.place.join("client");
+        run(Command::new("docker")
+            .args(["--config", text(&settings), "-H", &host])
+            .args(arguments))
+    }
+}
+
 impl Drop for Docker {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-/// A program and the shared libraries that the loader takes for it.
-fn with_libraries(program: &Path) -> BTreeSet<PathBuf> {
-    let listed = run(Command::new("ldd").arg(program)).ok();
-    // `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)` or `/lib64/ld-linux… (0x…)`
-    let libraries = listed
-        .split_whitespace()
-        .filter(|word| word.starts_with('/'));
-    libraries
-        .map(PathBuf::from)
-        .chain([program.to_owned()])
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::containers::bind;
+    use crate::image::Image;
 
     /// An imported image runs its programs, on a bind-mounted folder of the host.
     #[test]
@@ -143,20 +107,10 @@ mod tests {
         let data = fixture.folder().join("data");
         fs::create_dir(&data).unwrap();
         let docker = Docker::start(fixture.folder());
-        docker.import("tools", &["/bin/sh", "/bin/cat"]);
-        let bind = format!("{}:/data", text(&data));
-        let arguments = [
-            "run",
-            "--rm",
-            "--network=none",
-            "-v",
-            &bind,
-            "tools",
-            "/bin/sh",
-            "-c",
-        ];
+        docker.import(&Image::new(fixture.folder(), "tools").programs(&["/bin/sh"]));
+        let command = ["/bin/sh", "-c", "echo inside > /data/file"];
         docker
-            .docker(&[&arguments[..], &["echo inside > /data/file"]].concat())
+            .once(&["-v", &bind(&data, "/data")], "tools", &command)
             .ok();
         assert_eq!(fs::read_to_string(data.join("file")).unwrap(), "inside\n");
     }

@@ -2,11 +2,11 @@
 
 use std::env;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::host_disk::{HostDisk, HostFs};
 use crate::mounts;
+use crate::namespace::with_own_mounts;
 use crate::run::{self, Ran, exits_within, run, try_run};
 use crate::watchdog::Watchdog;
 
@@ -23,6 +24,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 const LOG_TAIL: usize = 6000;
 /// Exit code of a command that needs a daemon where none runs.
 const NO_DAEMON: i32 = 7;
+/// Exit code of a command that would take a mount away from who uses it.
+const IN_USE: i32 = 4;
 
 /// A pool in a temporary folder. Dropped, it leaves no mount, process or file.
 #[derive(Debug)]
@@ -117,7 +120,22 @@ impl Fixture {
     /// Runs `volfs`, which must succeed, and returns its stdout without the last newline.
     #[track_caller]
     pub fn ok(&self, arguments: &[&str]) -> String {
-        self.volfs(arguments).ok()
+        let ran = self.once_unused(arguments);
+        ran.unwrap_or_else(|problem| panic!("{problem}")).ok()
+    }
+
+    /// Runs `volfs`. A mount namespace that another test has made beside this one holds a copy of
+    /// its mounts as long as it lives: a refusal for that reason is waited out.
+    fn once_unused(&self, arguments: &[&str]) -> Result<Ran, String> {
+        let start = Instant::now();
+        loop {
+            let ran = try_run(self.command().args(arguments), run::LIMIT)?;
+            let copied = ran.code == IN_USE && ran.stderr.contains("a mount namespace of its own");
+            if !copied || start.elapsed() > run::LIMIT {
+                return Ok(ran);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Runs `volfs`, which must fail with `code` and print nothing on stdout; returns its stderr.
@@ -208,7 +226,7 @@ impl Fixture {
     /// Stops the daemon as a user does; every mount goes with it.
     fn stop_politely(&mut self) -> Result<(), String> {
         if self.pool.join("pool.toml").exists() {
-            let ran = try_run(self.command().args(["daemon", "stop"]), run::LIMIT)?;
+            let ran = self.once_unused(&["daemon", "stop"])?;
             if ran.code != 0 && ran.code != NO_DAEMON {
                 return Err(format!("at the end of the test: {ran:#?}"));
             }
@@ -281,6 +299,21 @@ pub fn text(path: &Path) -> &str {
 /// The program under test: `VOLFS_BIN`, or what cargo built beside this test.
 pub fn binary() -> PathBuf {
     env::var_os("VOLFS_BIN").map_or_else(|| built("volfs"), PathBuf::from)
+}
+
+/// The start of a command line that runs what is appended to it where mount(8) finds the program
+/// under test: in a mount namespace of its own, with the program in /usr/local/bin.
+#[track_caller]
+pub fn with_mount_helper(scratch: &Path) -> Command {
+    let folder = scratch.join("bin");
+    if !folder.exists() {
+        fs::create_dir(&folder).expect("the folder above exists");
+        symlink(binary(), folder.join("volfs")).expect("the folder is new");
+    }
+    let script = "mount --bind \"$0\" /usr/local/bin; exec \"$@\"";
+    let mut command = with_own_mounts(scratch);
+    command.args(["sh", "-ec", script]).arg(folder);
+    command
 }
 
 /// A program of this workspace that cargo built with the same profile as this test.

@@ -82,6 +82,14 @@ impl HostDisk {
         eventually("the disk is free", RELEASE_LIMIT, || {
             run(Command::new("umount").arg(&self.path)).code == 0
         });
+        // As long as a mount namespace of another test has it, mounting would bring back the
+        // filesystem that was shut down.
+        eventually("nobody else has the disk", RELEASE_LIMIT, || {
+            let mut devices = Command::new("losetup");
+            run(devices.arg("--associated").arg(&self.image))
+                .ok()
+                .is_empty()
+        });
         self.mount();
     }
 

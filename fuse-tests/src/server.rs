@@ -9,6 +9,17 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::run::{exits_within, pid_of};
 
+/// Arguments of `setpriv` that make it a user, by name or by a number that may have none.
+pub fn to_become(user: &str) -> [&str; 5] {
+    let is_number = user.bytes().all(|byte| byte.is_ascii_digit());
+    let groups = if is_number {
+        "--clear-groups"
+    } else {
+        "--init-groups"
+    };
+    ["--reuid", user, "--regid", user, groups]
+}
+
 /// How long a server may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -20,7 +31,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `program` as `user` (as the caller when `None`), output appended to `log`.
+    /// Starts `program` as `user`, by name or by a number that has none (as the caller when
+    /// `None`), output appended to `log`.
     ///
     /// The kernel kills it when the test dies first, so that an interrupted run leaves nothing.
     pub fn start(user: Option<&str>, program: &Path, arguments: &[&str], log: PathBuf) -> Server {
@@ -32,7 +44,7 @@ impl Server {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
         if let Some(user) = user {
-            command.args(["--reuid", user, "--regid", user, "--init-groups"]);
+            command.args(to_become(user));
         }
         let child = command
             .arg("--")

@@ -2,6 +2,7 @@
 //! moments under load are in `outages/`.
 
 use std::fs::{self, File};
+use std::os::fd::IntoRawFd;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use fuse_tests::fixture::text;
 use fuse_tests::promises::{PAGE_BYTES, Page};
 use fuse_tests::server::Server;
 use fuse_tests::writers::{Mode, Writers};
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
 
 /// Longer than any test: the writers end when the mount dies.
 const WRITE_FOR: Duration = Duration::from_secs(120);
@@ -38,6 +41,41 @@ fn acknowledged_metadata_survives_sigkill() {
     fixture.kill_daemon();
     fixture.mount("data");
     fuse_tests::tree::assert_same(&before, &fuse_tests::tree::summarize(&root).unwrap());
+}
+
+/// Returns when the clock that files get their times from has just gone on.
+fn await_tick() {
+    let now = || rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    let before = now();
+    while now() == before {}
+}
+
+/// What only the kernel has of a file when the connection breaks is lost, and close(2) says so; also
+/// within the tick of the file's creation, when writing changes none of its times, which the kernel
+/// would otherwise ask the daemon to store.
+#[test]
+fn a_close_behind_a_broken_connection_fails() {
+    let (fixture, root) = Fixture::mounted();
+    // The kernel learns at the first close whether there is an answer to FLUSH.
+    fs::write(root.join("first"), "closed").unwrap();
+    // With another mount the daemon lives on.
+    fixture.ok(&["volume", "create", "other"]);
+    fixture.mount("other");
+    let (path, page) = (root.join("file"), Page::new("file", 0, 1));
+    await_tick();
+    let file = File::create(&path).unwrap();
+    file.write_all_at(&page.0, 0).unwrap();
+    // The mount is busy, but its connection is broken.
+    let broken = unmount(&root, UnmountFlags::FORCE);
+    // SAFETY: the descriptor is given up by its only owner.
+    let closed = unsafe { rustix::io::try_close(file.into_raw_fd()) };
+    fixture.kill_daemon();
+    fixture.mount("other");
+    fixture.mount("data");
+    let is_whole = fs::read(&path).unwrap() == page.0;
+    assert_eq!(broken, Err(Errno::BUSY));
+    assert!(closed.is_err() || is_whole, "closed, and lost");
+    assert_eq!(fs::read(root.join("first")).unwrap(), b"closed");
 }
 
 /// A file that was unlinked while open is gone after SIGKILL, and its space with it.

@@ -1,9 +1,11 @@
 //! The tests' own safety net.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fuse_tests::run::eventually;
+use fuse_tests::server::Server;
 use fuse_tests::{Fixture, mounts};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -59,4 +61,21 @@ fn failing_test_leaves_nothing() {
     );
     assert!(mounts::mounts_below(&folder).is_empty() && !folder.exists());
     drop(open);
+}
+
+/// A mount namespace that another test has made holds copies of this one's mounts; they are gone
+/// before a test is told that its volume is in use.
+#[test]
+fn mount_namespaces_of_other_tests_are_waited_out() {
+    let (fixture, _path) = Fixture::mounted();
+    let log = fixture.folder().join("unshare.log");
+    let arguments = ["--mount", "sleep", "2"];
+    let mut other = Server::start(None, Path::new("/usr/bin/unshare"), &arguments, log);
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).unwrap();
+    let pid = other.pid().as_raw_nonzero().to_string();
+    eventually("a namespace is made", Duration::from_secs(10), || {
+        namespace(&pid) != namespace("self")
+    });
+    fixture.umount("data");
+    assert!(!other.is_running(), "the namespace was not in the way");
 }

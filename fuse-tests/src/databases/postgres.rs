@@ -1,15 +1,20 @@
 //! PostgreSQL 15 as Debian packages it, on a Unix socket of its own.
 
-use std::fs;
+pub mod copies;
+pub mod suite;
+pub mod wal;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fixture::text;
-use crate::run::{self, Ran, eventually, run_for};
-use crate::server::Server;
+use crate::run::{self, Ran, eventually, exits_within, run_for};
+use crate::server::{Server, to_become};
 
 /// Another Postgres may come first in PATH.
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
@@ -25,11 +30,18 @@ pub struct Postgres {
     place: PathBuf,
 }
 
+/// Gives a folder to [`USER`], and nobody else may look into it, as the server demands.
+#[track_caller]
+pub fn give(folder: &Path) {
+    let owner = format!("{USER}:{USER}");
+    run::run(Command::new("chown").arg(owner).arg(folder)).ok();
+    fs::set_permissions(folder, Permissions::from_mode(0o700)).expect("we are root");
+}
+
 /// Makes `data` a new cluster that belongs to [`USER`].
 #[track_caller]
 pub fn initdb(data: &Path) {
-    let owner = format!("{USER}:{USER}");
-    run::run(Command::new("chown").arg(owner).arg(data)).ok();
+    give(data);
     let arguments = [
         "--auth=trust",
         "--no-instructions",
@@ -40,17 +52,31 @@ pub fn initdb(data: &Path) {
     run::run(as_user("initdb").args(arguments)).ok();
 }
 
+/// Fails the test unless every page of a stopped cluster has the checksum that it bears.
+#[track_caller]
+pub fn check_pages(data: &Path) {
+    let mut command = as_user("pg_checksums");
+    let report = run::run(command.args(["--check", "-D", text(data)])).ok();
+    assert!(report.contains("Bad checksums:  0"), "{report}");
+}
+
 impl Postgres {
     /// Starts the server on `data` and waits until it answers. `name` tells servers of one
     /// fixture apart; socket and log go to a folder of that name in `folder`.
     #[track_caller]
     pub fn start(data: &Path, folder: &Path, name: &str) -> Postgres {
+        Postgres::start_with(data, folder, name, &[])
+    }
+
+    /// The same with settings such as `wal_sync_method=fsync`.
+    #[track_caller]
+    pub fn start_with(data: &Path, folder: &Path, name: &str, settings: &[&str]) -> Postgres {
         let place = folder.join(name);
         if !place.exists() {
             fs::create_dir(&place).expect("the folder above exists");
-            run::run(Command::new("chown").arg(USER).arg(&place)).ok();
+            give(&place);
         }
-        let arguments = [
+        let mut arguments = vec![
             "-D",
             text(data),
             "-k",
@@ -65,17 +91,19 @@ impl Postgres {
             "-c",
             "checkpoint_timeout=30s",
         ];
+        // Of a setting that is given twice the last one counts.
+        arguments.extend(settings.iter().flat_map(|setting| ["-c", setting]));
         let program = Path::new(PROGRAMS).join("postgres");
         let server = Server::start(Some(USER), &program, &arguments, place.join("log"));
         let mut postgres = Postgres { server, place };
-        let socket = text(&postgres.place).to_owned();
+        let host = postgres.host().to_owned();
         eventually("Postgres answers", START_LIMIT, || {
             assert!(
                 postgres.server.is_running(),
                 "Postgres ended:\n{}",
                 postgres.server.log()
             );
-            run::run(as_user("pg_isready").args(["-q", "-h", &socket])).code == 0
+            run::run(as_user("pg_isready").args(["-q", "-h", &host])).code == 0
         });
         postgres
     }
@@ -89,14 +117,23 @@ impl Postgres {
         Postgres::start(data, folder, name)
     }
 
+    /// The folder of its socket: what clients take for its host.
+    pub fn host(&self) -> &str {
+        text(&self.place)
+    }
+
     /// The result of one statement, a row a line, columns separated by `|`.
     #[track_caller]
     pub fn query(&self, sql: &str) -> String {
-        self.client(
-            "psql",
-            &["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql],
-        )
-        .ok()
+        self.query_in("postgres", sql)
+    }
+
+    /// The same in another database.
+    #[track_caller]
+    pub fn query_in(&self, database: &str, sql: &str) -> String {
+        let plain = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"];
+        self.client_only("psql", &[&plain[..], &["-c", sql, database]].concat())
+            .ok()
     }
 
     /// Fills the pgbench tables, `scale` x 100 000 accounts.
@@ -146,15 +183,17 @@ impl Postgres {
     /// Fails the test unless every index and heap is sound and all pgbench sums agree.
     #[track_caller]
     pub fn check(&self) {
-        let arguments = [
-            "--install-missing",
-            "--heapallindexed",
-            "--parent-check",
-            "-d",
-            "postgres",
-        ];
-        self.client_only("pg_amcheck", &arguments).ok();
+        self.check_structure(&["-d", "postgres"]);
         self.check_sums();
+    }
+
+    /// Fails the test unless every index and heap is sound in the databases that the arguments
+    /// of pg_amcheck name.
+    #[track_caller]
+    pub fn check_structure(&self, which: &[&str]) {
+        let arguments = ["--install-missing", "--heapallindexed", "--parent-check"];
+        self.client_only("pg_amcheck", &[&arguments, which].concat())
+            .ok();
     }
 
     /// Fails the test unless all pgbench sums agree.
@@ -189,6 +228,30 @@ impl Postgres {
         self.server.stop(Signal::QUIT);
     }
 
+    /// SIGKILL for the server and each of its processes, and waits until they are gone.
+    #[track_caller]
+    pub fn kill(self) {
+        // Stopped, it starts no more of them.
+        kill_process(self.server.pid(), Signal::STOP).expect("the server runs");
+        let children = self.processes();
+        self.server.stop(Signal::KILL);
+        for child in children {
+            // It may have noticed that the server is gone.
+            let _ = kill_process(child, Signal::KILL);
+            assert!(exits_within(child, START_LIMIT), "{child:?} is still there");
+        }
+    }
+
+    /// The processes that it has started and that run now.
+    fn processes(&self) -> Vec<Pid> {
+        let pid = self.server.pid().as_raw_nonzero();
+        let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let list = list.expect("the server runs");
+        let pids = list.split_whitespace().map(|pid| pid.parse());
+        pids.map(|pid| Pid::from_raw(pid.expect("a number")).expect("not 0"))
+            .collect()
+    }
+
     #[track_caller]
     fn client(&self, program: &str, arguments: &[&str]) -> Ran {
         self.client_only(program, &[arguments, &["postgres"]].concat())
@@ -198,7 +261,7 @@ impl Postgres {
     #[track_caller]
     fn client_only(&self, program: &str, arguments: &[&str]) -> Ran {
         let mut command = as_user(program);
-        command.args(["-h", text(&self.place)]).args(arguments);
+        command.args(["-h", self.host()]).args(arguments);
         run_for(&mut command, Duration::from_secs(180))
     }
 }
@@ -227,9 +290,10 @@ impl Load {
     }
 }
 
+/// One of Postgres' programs, run by [`USER`].
 fn as_user(program: &str) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", USER, "--regid", USER, "--init-groups", "--"]);
+    command.args(to_become(USER)).arg("--");
     command
         .arg(Path::new(PROGRAMS).join(program))
         .current_dir("/");

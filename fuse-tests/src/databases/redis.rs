@@ -1,4 +1,6 @@
-//! Redis with an append-only file that is synced before every answer.
+//! Redis with an append-only file.
+
+mod engine;
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -11,6 +13,18 @@ use crate::fixture::text;
 use crate::run::eventually;
 use crate::server::Server;
 
+pub use engine::{Sync, Workload};
+
+/// A log that is synced before every answer, and nothing else.
+const ALWAYS: [&str; 6] = [
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--save",
+    "",
+];
+
 /// Commands sent before their answers are read.
 const PIPELINE: usize = 500;
 
@@ -22,26 +36,28 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts the server on `data` and waits until it answers; socket and log go to `folder`.
+    /// Starts the server on `data` and waits until it answers; socket and log go to `folder`. Its
+    /// log is synced before every answer.
     #[track_caller]
     pub fn start(data: &Path, folder: &Path) -> Redis {
+        Redis::start_with(data, folder, &ALWAYS)
+    }
+
+    /// The same with other settings.
+    #[track_caller]
+    pub fn start_with(data: &Path, folder: &Path, settings: &[&str]) -> Redis {
+        Redis::start_below(&[], data, folder, settings)
+    }
+
+    /// The same below another program such as strace.
+    #[track_caller]
+    pub fn start_below(wrapper: &[&str], data: &Path, folder: &Path, settings: &[&str]) -> Redis {
         let socket = folder.join("redis.sock");
-        let arguments = [
-            "--port",
-            "0",
-            "--unixsocket",
-            text(&socket),
-            "--dir",
-            text(data),
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "always",
-            "--save",
-            "",
-        ];
-        let program = Path::new("/usr/bin/redis-server");
-        let server = Server::start(None, program, &arguments, folder.join("redis.log"));
+        let program = ["/usr/bin/redis-server"];
+        let place = ["--port", "0", "--unixsocket", text(&socket), "--dir"];
+        let line = [wrapper, &program, &place, &[text(data)], settings].concat();
+        let log = folder.join("redis.log");
+        let server = Server::start(None, Path::new(line[0]), &line[1..], log);
         let mut redis = Redis { server, socket };
         eventually("Redis answers", Duration::from_secs(30), || {
             assert!(
@@ -64,6 +80,15 @@ impl Redis {
         Ok(Client {
             stream: BufReader::new(stream),
         })
+    }
+
+    /// Lets the server end by itself, and waits.
+    #[track_caller]
+    pub fn shut_down(self) {
+        let mut client = self.connect().expect("the server listens");
+        // The answer is the end of the connection.
+        let _ = client.ask("SHUTDOWN NOSAVE");
+        assert_eq!(self.server.wait(Duration::from_secs(30)), Some(0));
     }
 
     /// Stops the server without ceremony, and waits.

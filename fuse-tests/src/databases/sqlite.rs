@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use super::client::{Client, script};
+use super::engine::version_of;
 use crate::run::{exits_within, pid_of, run};
 
 /// Wait for other users of the file instead of failing.
@@ -32,6 +34,14 @@ impl Journal {
             Journal::Delete => "delete",
         }
     }
+}
+
+/// Several processes on one file. The mode is a journal mode, with `-mmap` behind it for reads
+/// through a mapping. SQLite's own checks are part of the client's.
+pub fn client(mode: &'static str) -> Client {
+    let program = vec!["/usr/bin/python3".to_owned(), script("sqlite_client.py")];
+    let version = || version_of("sqlite3", &["--version"]);
+    Client::new("sqlite", version, program, mode, |_, _, _| ()).with_processes(3)
 }
 
 /// The result of some statements on a database file.

@@ -4,6 +4,7 @@ mod check;
 mod copies;
 mod daemon;
 mod full_disk;
+mod mount_helper;
 mod mounting;
 mod owners;
 mod pools;

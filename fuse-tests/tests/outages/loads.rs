@@ -2,14 +2,18 @@
 //! kept.
 
 mod databases;
+mod engines;
 mod fio;
+mod mariadb;
 mod pages;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use databases::{Pgbench, RedisKeys, SqliteRows};
+pub use engines::Records;
 pub use fio::Fio;
+pub use mariadb::Ledger;
 pub use pages::Pages;
 
 /// How long a load may take to get under way, and to notice that its volume is gone.
@@ -28,7 +32,7 @@ pub struct Site {
 /// One program on one volume. Its methods fail the test when a promise was broken.
 pub trait Load {
     /// The name of its volume.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// Fills the new volume.
     fn prepare(&mut self, _site: &Site) {}

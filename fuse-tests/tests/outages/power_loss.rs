@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use fuse_tests::chance::{rounds, seed};
 use fuse_tests::databases::sqlite::Journal;
+use fuse_tests::databases::{graph_store, lmdb, qdrant, rocksdb, sqlite, wiredtiger};
 use fuse_tests::writers::Mode;
 use fuse_tests::{Fixture, HostFs};
 
-use crate::loads::{Fio, Load, Pages, Pgbench, RedisKeys, SqliteRows};
+use crate::loads::{Fio, Ledger, Load, Pages, Pgbench, Records, RedisKeys, SqliteRows};
 use crate::scene::{Outage, Scene};
 
 /// Modes whose promise is that it is on the medium.
@@ -49,6 +50,18 @@ fn databases(fs: HostFs) {
     suffer(fs, 5, loads);
 }
 
+fn engines(fs: HostFs) {
+    let loads: Vec<Box<dyn Load>> = vec![
+        Box::new(Records::new(sqlite::client("wal-mmap"))),
+        Box::new(Records::new(lmdb::client("writemap"))),
+        Box::new(Records::new(rocksdb::client("mmap"))),
+        Box::new(Records::new(wiredtiger::client("direct"))),
+        Box::new(Records::new(qdrant::client())),
+        Box::new(Records::new(graph_store::client())),
+    ];
+    suffer(fs, 2, loads);
+}
+
 /// Every synced write survives power loss of an ext4 below the pool.
 #[test]
 fn synced_writes_survive_power_loss_of_ext4() {
@@ -71,4 +84,28 @@ fn databases_survive_power_loss_of_ext4() {
 #[test]
 fn databases_survive_power_loss_of_xfs() {
     databases(HostFs::Xfs);
+}
+
+/// MariaDB survives power loss of an ext4 below the pool.
+#[test]
+fn mariadb_survives_power_loss_of_ext4() {
+    suffer(HostFs::Ext4, 2, vec![Box::new(Ledger::default())]);
+}
+
+/// MariaDB survives power loss of an XFS below the pool.
+#[test]
+fn mariadb_survives_power_loss_of_xfs() {
+    suffer(HostFs::Xfs, 2, vec![Box::new(Ledger::default())]);
+}
+
+/// Engines that map their files, or use O_DIRECT, survive power loss of an ext4 below the pool.
+#[test]
+fn engines_survive_power_loss_of_ext4() {
+    engines(HostFs::Ext4);
+}
+
+/// Engines that map their files, or use O_DIRECT, survive power loss of an XFS below the pool.
+#[test]
+fn engines_survive_power_loss_of_xfs() {
+    engines(HostFs::Xfs);
 }

@@ -252,7 +252,8 @@ fn open_flags_are_honoured() {
     assert_eq!(fs::metadata(&path).unwrap().len(), 0);
     let error = |flags: OFlags, name: &str| {
         let path = place.path(name);
-        rustix::fs::open(path, flags, rustix::fs::Mode::RWXU).expect_err("must be refused")
+        rustix::fs::open(path, flags | OFlags::CLOEXEC, rustix::fs::Mode::RWXU)
+            .expect_err("must be refused")
     };
     assert_eq!(
         error(OFlags::CREATE | OFlags::EXCL, "f"),

@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use fuse_tests::Place;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use crate::errno;
@@ -260,7 +260,7 @@ fn removed_folder_is_dead() {
     fs::create_dir(place.path("gone")).unwrap();
     let handle = File::open(place.path("gone")).unwrap();
     fs::remove_dir(place.path("gone")).unwrap();
-    let flags = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
     let created = rustix::fs::openat(&handle, "x", flags, rustix::fs::Mode::RWXU);
     assert_eq!(created.err(), Some(Errno::NOENT));
     assert_eq!(handle.metadata().unwrap().nlink(), 0);

@@ -64,8 +64,7 @@ fn sparse_file_of_16_tib_works() {
     assert_eq!(fs::read(place.path("sparse")).unwrap(), b"front");
 }
 
-/// On a read-only mount SEEK_DATA and SEEK_HOLE find what was written, and the end. (On a writable
-/// one the kernel does not tell what it holds itself, so that all is data.)
+/// On a read-only mount SEEK_DATA and SEEK_HOLE find what was written, and the end.
 #[test]
 fn seek_finds_data_and_holes() {
     let place = Place::new();

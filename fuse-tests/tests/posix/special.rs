@@ -84,7 +84,7 @@ fn flock_excludes() {
 #[test]
 fn changes_are_notified() {
     let place = Place::new();
-    let events = inotify::init(CreateFlags::NONBLOCK).unwrap();
+    let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
     let watched = WatchFlags::CREATE | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE;
     inotify::add_watch(&events, place.root(), watched).unwrap();
     let path = place.file("f", "x");

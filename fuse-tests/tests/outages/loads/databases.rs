@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 
+use fuse_tests::databases::postgres::wal::SyncMethod;
 use fuse_tests::databases::postgres::{self, Postgres};
 use fuse_tests::databases::redis::Redis;
 use fuse_tests::databases::sqlite::{self, Inserts, Journal};
@@ -19,6 +20,18 @@ pub struct Pgbench {
     server: Option<Postgres>,
     load: Option<postgres::Load>,
     acknowledged: u64,
+    starts: usize,
+}
+
+impl Pgbench {
+    /// Starts the server, each time with another way to make its log durable.
+    fn start_server(&mut self, site: &Site) -> &Postgres {
+        let method = SyncMethod::ALL[self.starts % SyncMethod::ALL.len()];
+        self.starts += 1;
+        let settings = method.settings();
+        let server = Postgres::start_with(&site.data, &site.outside, "pg", settings);
+        self.server.insert(server)
+    }
 }
 
 impl Load for Pgbench {
@@ -28,9 +41,7 @@ impl Load for Pgbench {
 
     fn prepare(&mut self, site: &Site) {
         postgres::initdb(&site.data);
-        let server = Postgres::start(&site.data, &site.outside, "pg");
-        server.fill(1);
-        self.server = Some(server);
+        self.start_server(site).fill(1);
     }
 
     fn start(&mut self, _site: &Site) {
@@ -48,21 +59,21 @@ impl Load for Pgbench {
     }
 
     fn verify(&mut self, site: &Site) {
-        let server = Postgres::start(&site.data, &site.outside, "pg");
+        let acknowledged = self.acknowledged;
+        let server = self.start_server(site);
         server.check_sums();
         let found = server.transactions();
         assert!(
-            (self.acknowledged..=self.acknowledged + CLIENTS).contains(&found),
-            "{found} transactions, {} acknowledged",
-            self.acknowledged
+            (acknowledged..=acknowledged + CLIENTS).contains(&found),
+            "{found} transactions, {acknowledged} acknowledged"
         );
-        self.server = Some(server);
     }
 
-    fn finish(&mut self, _site: &Site) {
+    fn finish(&mut self, site: &Site) {
         let server = self.server.take().expect("it was verified");
         server.check();
         server.stop();
+        postgres::check_pages(&site.data);
     }
 }
 

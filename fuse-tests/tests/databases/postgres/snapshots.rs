@@ -1,20 +1,10 @@
-//! Real databases on a volume: snapshots, clones and rollbacks under load. Outages are in
-//! `outages/`.
+//! Snapshots, clones and rollbacks of a working database.
 
-use std::time::Duration;
-
-use fuse_tests::Fixture;
+use fuse_tests::chance::rounds;
 use fuse_tests::databases::postgres::{self, Postgres};
-use fuse_tests::databases::sqlite::{self, Inserts, Journal};
 use fuse_tests::run::eventually;
 
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn fixture() -> Fixture {
-    let fixture = Fixture::with_limit(Duration::from_secs(300));
-    fixture.ok(&["volume", "create", "db"]);
-    fixture
-}
+use crate::common::{LIMIT, fixture};
 
 /// A snapshot taken under pgbench starts as a database: its clone recovers and passes the check
 /// while the original goes on working.
@@ -26,7 +16,7 @@ fn postgres_starts_from_a_snapshot_under_load() {
     let postgres = Postgres::start(&data, fixture.folder(), "pg");
     postgres.fill(5);
     let load = postgres.load(120);
-    for number in 1..=2_u64 {
+    for number in 1..=rounds(2) {
         eventually("transactions are committed", LIMIT, || {
             postgres.transactions() > 300 * number
         });
@@ -36,7 +26,8 @@ fn postgres_starts_from_a_snapshot_under_load() {
         let name = format!("clone-{number}");
         fixture.ok(&["clone", &format!("db@s{number}"), &name]);
 
-        let clone = Postgres::start_copy(&fixture.mount(&name), fixture.folder(), &name);
+        let copy = fixture.mount(&name);
+        let clone = Postgres::start_copy(&copy, fixture.folder(), &name);
         clone.check();
         let found = clone.transactions();
         assert!(
@@ -46,6 +37,7 @@ fn postgres_starts_from_a_snapshot_under_load() {
         clone.work(2);
         clone.check();
         clone.stop();
+        postgres::check_pages(&copy);
     }
     postgres.crash();
     load.finish(LIMIT);
@@ -74,23 +66,4 @@ fn postgres_is_rolled_back() {
     assert_eq!(postgres.query(sum), before);
     postgres.check();
     postgres.stop();
-}
-
-/// SQLite's snapshot under load passes its integrity check.
-#[test]
-fn sqlite_snapshot_under_load_is_sound() {
-    let fixture = fixture();
-    let database = fixture.mount("db").join("file.db");
-    sqlite::create(&database, Journal::Wal);
-    let inserts = Inserts::start(&database, 1);
-    for number in 1..=3 {
-        eventually("rows are inserted", LIMIT, || {
-            let count = sqlite::query(&database, "select count(*) from t");
-            count.parse::<u64>().expect("a number") > number * 50
-        });
-        fixture.ok(&["clone", "db", &format!("copy-{number}")]);
-        let copy = fixture.mount(&format!("copy-{number}")).join("file.db");
-        assert!(sqlite::check(&copy) >= number * 50);
-    }
-    inserts.kill();
 }

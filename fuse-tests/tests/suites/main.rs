@@ -1,0 +1,3 @@
+//! Suites of others, each run as it is.
+
+mod pjdfstest;
