@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # volfs beside the filesystem that its pool lies on, in the same minutes: fio, pgbench, the time
-# that snapshots and clones take, and the daemon's memory. Each pair of runs is interleaved.
+# that snapshots and clones take, and the daemon's memory. The runs of a round are interleaved.
 # Usage: scripts/bench.sh [--quick | --cost] [FOLDER]   (default FOLDER: a temporary one; needs 8 GiB)
 #   --cost   counts instead of timing: what a commit costs in requests, system calls, flushes, bytes
+# Environment: VOLFS_ROUNDS (default 3). VOLFS_AGAINST: another binary of volfs, measured in the same
+#   rounds; then each line has its ratio to the filesystem below, too, with the spread of the rounds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -17,19 +19,22 @@ elif [ "${1:-}" = --quick ]; then
 fi
 [ "$(id -u)" = 0 ] || { echo "bench: run as root" >&2; exit 1; }
 
-scripts/setup.sh
+scripts/setup.sh build
+scripts/setup.sh databases
 if [ -z "${VOLFS_BIN:-}" ]; then
     cargo build --quiet --release
     export VOLFS_BIN=$PWD/target/release/volfs
 fi
 
+rounds=${VOLFS_ROUNDS:-$rounds} against=${VOLFS_AGAINST:-}
 scratch=$(mktemp -d "${1:-${TMPDIR:-/tmp}}/volfs-bench.XXXXXX")
 export VOLFS_POOL=$scratch/pool
 volume=$scratch/mnt/bench plain=$scratch/plain
+folders=("$volume" "$plain")
 cleanup() {
     set +e
-    stop_postgres "$volume/pg" immediate 2>/dev/null
-    stop_postgres "$plain/pg" immediate 2>/dev/null
+    local folder
+    for folder in "${folders[@]}"; do stop_postgres "$folder/pg" immediate 2>/dev/null; done
     remove_scratch "$scratch"
 }
 trap cleanup EXIT
@@ -38,24 +43,43 @@ chmod 755 "$scratch"
 mkdir -p "$volume" "$plain"
 "$VOLFS_BIN" volume create bench >/dev/null
 "$VOLFS_BIN" mount bench "$volume"
+if [ -n "$against" ]; then
+    folders+=("$scratch/mnt/against")
+    mkdir -p "$scratch/mnt/against" "$scratch/against"
+    "$against" --pool "$scratch/against/pool" volume create bench >/dev/null
+    "$against" --pool "$scratch/against/pool" mount bench "$scratch/mnt/against"
+fi
 
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
-line() { printf '%-34s %12s %12s %8s\n' "$@"; }
+line() { printf "%-34s %12s %12s %8s${5:+  %s}\n" "$@"; }
 
-# Runs a measurement alternately on both and prints the medians and their ratio.
+# Of numbers in pairs, the first divided by the second: the median, and with $1 the spread, too.
+ratio() {
+    awk '{ printf "%.3f\n", $1 / $2 }' | sort -n | awk -v spread="${1:-}" '
+        { v[NR] = $1 }
+        END {
+            printf "%.2f", v[int((NR + 1) / 2)]
+            if (spread) printf " (%.2f-%.2f)", v[1], v[NR]
+        }'
+}
+
+# Runs a measurement in turn on all and prints the medians and their ratio, which is taken by round.
 # $1: name  $2: unit  $3...: command that takes a folder as last argument and prints a number
 compare() {
-    local name=$1 unit=$2 round ours theirs
+    local name=$1 unit=$2 round at ours theirs by_round=$scratch/round spread=""
     shift 2
-    : >"$scratch/ours"
-    : >"$scratch/theirs"
+    rm -f "$by_round".*
     for ((round = 0; round < rounds; round++)); do
-        "$@" "$volume" >>"$scratch/ours"
-        "$@" "$plain" >>"$scratch/theirs"
+        for at in "${!folders[@]}"; do "$@" "${folders[at]}" >>"$by_round.$at"; done
     done
-    ours=$(median <"$scratch/ours") theirs=$(median <"$scratch/theirs")
-    line "$name, $unit" "$ours" "$theirs" "$(awk "BEGIN { printf \"%.2f\", $ours / $theirs }")"
+    ours=$(median <"$by_round.0") theirs=$(median <"$by_round.1")
+    if [ -n "$against" ]; then
+        spread="$(paste "$by_round.0" "$by_round.1" | ratio spread), against:"
+        spread+=" $(median <"$by_round.2"), $(paste "$by_round.2" "$by_round.1" | ratio spread)"
+    fi
+    line "$name, $unit" "$ours" "$theirs" "$(paste "$by_round.0" "$by_round.1" | ratio)" \
+        ${spread:+"$spread"}
 }
 
 # One fio job; prints field $1 of fio's terse output. 7, 8: read KiB/s and IOPS; 48, 49: write.
@@ -142,6 +166,11 @@ cost_of() {
 }
 
 if [ "$mode" = cost ]; then
+    # The journal gets the files that it will use over and over: each is filled with zeros once, 32
+    # MiB that would be counted for whatever is measured at that moment.
+    fio --name=warm --directory="$volume" --filename=warm --ioengine=psync --direct=1 --bs=32k \
+        --size=160m --rw=write --fallocate=none --minimal >/dev/null
+    rm "$volume/warm"
     printf '%-34s %9s %9s %9s %9s %9s %9s\n' "per commit" requests writes flushes futexes \
         "all calls" bytes
     cost_of "8 KiB append, fdatasync each" --rw=write --fdatasync=1
@@ -152,7 +181,7 @@ fi
 
 echo "$(nproc) cores, $(df --output=fstype "$scratch" | tail -n 1) below, $(uname -r)," \
     "medians of $rounds, load before: $(cut -d ' ' -f 1 /proc/loadavg)"
-line "" volfs below ratio
+line "" volfs below ratio ${against:+"its spread, and $against"}
 timed=(--time_based --runtime="$seconds")
 compare "1 MiB sequential write" MiB/s fio_mib 48 --rw=write --bs=1m --end_fsync=1 --filename=seq
 compare "1 MiB sequential read" MiB/s fio_mib 7 --rw=read --bs=1m --filename=seq
@@ -160,10 +189,10 @@ compare "8 KiB random read" IOPS fio_field 8 --rw=randread --bs=8k --filename=se
 compare "8 KiB random write, fsync each" IOPS \
     fio_field 49 --rw=randwrite --bs=8k --fsync=1 --filename=seq "${timed[@]}"
 compare "8 KiB append, fdatasync each" IOPS fio_append
-rm -f "$volume"/{seq,append} "$plain"/{seq,append}
-
-prepare_postgres "$volume"
-prepare_postgres "$plain"
+for folder in "${folders[@]}"; do
+    rm -f "$folder"/{seq,append}
+    prepare_postgres "$folder"
+done
 compare "pgbench TPC-B, scale $scale, 8 clients" tps pgbench_tps
 
 echo

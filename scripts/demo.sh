@@ -44,7 +44,8 @@ expect() {
 
 [ "$(id -u)" = 0 ] || { echo "demo: run as root" >&2; exit 1; }
 chapter "Preparing: programs and the release build"
-scripts/setup.sh
+scripts/setup.sh build
+scripts/setup.sh databases
 cargo build --release
 export VOLFS_BIN=$PWD/target/release/volfs
 

@@ -62,3 +62,24 @@ stop_postgres() {
 sql() {
     as_postgres "$PG/psql" -h "$1" -X -q -A -t -v ON_ERROR_STOP=1 -c "$2" postgres
 }
+
+# Lets apt fetch Debian's source packages, too: a configuration of its own, made from the machine's,
+# which is not touched. Exports APT_CONFIG. $1: folder for lists and archives
+private_apt() {
+    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg targets target
+    # shellcheck disable=SC2016 # the fields are apt's
+    targets=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
+        'Created-By: Packages' | grep -E ' bookworm(-security|-updates)? ' | sort -u)
+    mkdir -p "$1"/{lists,archives}/partial
+    while read -r target; do
+        printf '%s [signed-by=%s] %s\n' deb "$keyring" "$target" deb-src "$keyring" "$target"
+    done <<<"$targets" >"$1/sources.list"
+    cat >"$1/apt.conf" <<EOF
+Dir::Etc::SourceList "$1/sources.list";
+Dir::Etc::SourceParts "-";
+Dir::State::Lists "$1/lists";
+Dir::Cache "$1";
+APT::Sandbox::User "root";
+EOF
+    export APT_CONFIG=$1/apt.conf
+}

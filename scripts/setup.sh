@@ -1,18 +1,38 @@
 #!/usr/bin/env bash
 # Installs what the tests, the demo and the benchmarks need on Debian 12, and only what is missing.
-# Usage: scripts/setup.sh [build|databases|all]    (default: all; quiet when nothing is missing)
+# Usage: scripts/setup.sh [build|databases|engines|suites|conformance|all]    (default: all; quiet when
+#   nothing is missing)
+#   engines       libraries of storage engines, and the clients of fuse-tests/clients, into target/tools
+#   suites        Postgres' regression suite, into target/suites, and suites that are crates
+#   conformance   what tests are compared with in docs/conformance.md; not part of all
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 # A package is missing when its file is: that also accepts programs installed another way.
 needs_build=(
     "gcc /usr/bin/gcc" "g++ /usr/bin/g++" "libc6-dev /usr/include/stdlib.h" "make /usr/bin/make" "git git"
+    "libacl1-dev /usr/include/sys/acl.h"
 )
 needs_databases=(
     "postgresql-15 /usr/lib/postgresql/15/bin/pg_amcheck" "sqlite3 sqlite3"
     "redis-server redis-server" "redis-tools redis-cli" "fio fio" "fuse3 fusermount3"
     "docker.io /usr/sbin/dockerd" "strace strace" "e2fsprogs /usr/sbin/mkfs.ext4"
-    "xfsprogs /usr/sbin/mkfs.xfs"
+    "xfsprogs /usr/sbin/mkfs.xfs" "acl setfacl" "attr setfattr" "libcap2-bin /usr/sbin/setcap"
+    "rsync rsync" "podman podman" "gosu gosu" "uidmap newuidmap"
+    "mariadb-server-core /usr/sbin/mariadbd" "mariadb-client-core mariadb-check"
+    "mariadb-backup mariadb-backup" "sysbench sysbench"
 )
+needs_engines=(
+    "liblmdb-dev /usr/include/lmdb.h" "lmdb-utils mdb_stat" "librocksdb-dev /usr/include/rocksdb/c.h"
+    "rocksdb-tools sst_dump" "libwiredtiger-dev /usr/include/wiredtiger.h" "wiredtiger wt"
+    "openjdk-17-jdk-headless javac" "python3 /usr/bin/python3"
+    "python3-venv /usr/lib/python3.11/ensurepip"
+)
+qdrant_edge=0.9.0
+# What tests are compared with: docs/conformance.md.
+needs_conformance=("libfuse3-dev /usr/include/fuse3/fuse.h" "bindfs bindfs")
+# Test suites from crates.io, built once: name@version. `tools::tool` finds them.
+tools=(pjdfstest@0.2.2 fsx@0.3.2)
 
 missing_packages() {
     local need package file
@@ -45,7 +65,7 @@ forbid_default_cluster() {
 
 apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" \
-        -o Dpkg::Use-Pty=0 >/dev/null
+        -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 >/dev/null
 }
 
 install_packages() {
@@ -63,6 +83,18 @@ install_packages() {
     apt_install "${packages[@]}"
 }
 
+build_clients() {
+    local tools=${CARGO_TARGET_DIR:-target}/tools python marker
+    mkdir -p "$tools"
+    make --silent -C fuse-tests/clients OUT="$(realpath "$tools")"
+    python=$tools/qdrant/bin/python marker=$tools/qdrant/qdrant-edge-$qdrant_edge
+    [ ! -e "$marker" ] || return 0
+    /usr/bin/python3 -m venv --clear "$tools/qdrant"
+    "$python" -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+        "qdrant-edge-py==$qdrant_edge"
+    touch "$marker"
+}
+
 check_rust() {
     if ! command -v cargo >/dev/null; then
         echo "setup: cargo is missing; install Rust from https://rustup.rs" >&2
@@ -70,6 +102,15 @@ check_rust() {
     fi
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+}
+
+# `cargo install` would ask the registry each time.
+install_tools() {
+    local tool root=${CARGO_TARGET_DIR:-target}/tools
+    for tool in "${tools[@]}"; do
+        grep -qsF "\"${tool%@*} ${tool#*@} " "$root/.crates.toml" ||
+            cargo install --quiet --locked --root "$root" "$tool"
+    done
 }
 
 check_fuse() {
@@ -86,13 +127,27 @@ build)
     check_rust
     ;;
 databases) install_packages "${needs_databases[@]}" && check_fuse ;;
-all)
+engines)
+    install_packages "${needs_build[@]}" "${needs_engines[@]}"
+    build_clients
+    ;;
+conformance) install_packages "${needs_conformance[@]}" ;;
+suites)
     install_packages "${needs_build[@]}" "${needs_databases[@]}"
+    scripts/postgres-suite.sh
+    check_rust
+    install_tools
+    ;;
+all)
+    install_packages "${needs_build[@]}" "${needs_databases[@]}" "${needs_engines[@]}"
+    build_clients
+    scripts/postgres-suite.sh
     check_rust
     check_fuse
+    install_tools
     ;;
 *)
-    echo "usage: scripts/setup.sh [build|databases|all]" >&2
+    echo "usage: scripts/setup.sh [build|databases|engines|suites|conformance|all]" >&2
     exit 2
     ;;
 esac
