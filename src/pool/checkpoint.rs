@@ -246,9 +246,11 @@ impl Pool {
     pub(super) fn start_worker(self: &Arc<Self>, age: Duration) -> std::io::Result<()> {
         let pool = Arc::downgrade(self);
         let admission = self.shared.admission.clone();
+        let serving = admission.serve();
         let worker = thread::Builder::new()
             .name("checkpoint".to_owned())
             .spawn(move || {
+                let _serving = serving;
                 let mut failures: u64 = 0;
                 loop {
                     let is_trying = failures > 0 || admission.is_full();

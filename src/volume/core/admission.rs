@@ -29,6 +29,8 @@ struct Gate {
     last: Checkpointed,
     wanted: bool,
     closed: bool,
+    /// There is a checkpoint thread.
+    served: bool,
 }
 
 /// What a change asks for.
@@ -63,7 +65,8 @@ pub(crate) enum Refusal {
     NoSpace,
     /// The journal is full of records of volumes that cannot be sealed.
     JournalHeld,
-    /// Checkpoints fail, and the memory for what they cannot write is used up.
+    /// Checkpoints fail, or the thread that makes them is gone, and the memory for what they
+    /// cannot write is used up.
     CheckpointFails,
     /// The pool is closing.
     Closed,
@@ -124,8 +127,8 @@ impl Admission {
     }
 
     /// Waits until there is room under the cap and in the journal (`journal` tells fill and
-    /// capacity): at most for one checkpoint, whose failure ends the waiting. Never called with a
-    /// lock held.
+    /// capacity): at most for one checkpoint, whose failure ends the waiting, as does the end of
+    /// the thread that makes them. Never called with a lock held.
     pub(crate) fn enter(
         &self,
         need: Need,
@@ -156,15 +159,23 @@ impl Admission {
             }
             let has_little = need == Need::Little && self.dirty() < self.dirty_max / 4 * 5;
             match gate.last {
-                Checkpointed::Done => {}
+                Checkpointed::Done if gate.served => {}
                 // Whether the journal has room it says itself.
                 _ if has_little => return Ok(()),
                 Checkpointed::Held => return Err(Refusal::JournalHeld),
                 Checkpointed::NoSpace => return Err(Refusal::NoSpace),
-                Checkpointed::Failed => return Err(Refusal::CheckpointFails),
+                Checkpointed::Failed | Checkpointed::Done => {
+                    return Err(Refusal::CheckpointFails);
+                }
             }
             self.room.wait(&mut gate);
         }
+    }
+
+    /// Says that there is a checkpoint thread, until what is returned is dropped.
+    pub(crate) fn serve(self: &Arc<Admission>) -> Serving {
+        self.gate.lock().served = true;
+        Serving(self.clone())
     }
 
     /// Where the checkpoint thread waits for work, at most `timeout`.
@@ -193,6 +204,16 @@ impl Admission {
         self.gate.lock().closed = true;
         self.work.notify_all();
         self.room.notify_all();
+    }
+}
+
+/// Held by the checkpoint thread: when it ends, also by a panic, nobody waits for it any more.
+pub(crate) struct Serving(Arc<Admission>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.gate.lock().served = false;
+        self.0.room.notify_all();
     }
 }
 
@@ -247,6 +268,7 @@ mod tests {
     #[test]
     fn a_writer_waits_for_room() {
         let admission = Admission::new(1000);
+        let _serving = admission.serve();
         let mut charge = Charge::new(&admission);
         charge.set(1000);
         let waiter = std::thread::spawn({
@@ -261,6 +283,31 @@ mod tests {
         drop(charge);
         assert_eq!(waiter.join().unwrap(), Ok(()));
         assert_eq!(admission.dirty(), 0);
+    }
+
+    /// A checkpoint thread that panics leaves no writer waiting.
+    #[test]
+    fn nobody_waits_for_a_thread_that_is_gone() {
+        let admission = Admission::new(1000);
+        let serving = admission.serve();
+        let mut charge = Charge::new(&admission);
+        charge.set(1000);
+        let waiter = std::thread::spawn({
+            let admission = admission.clone();
+            move || admission.enter(Need::Room, || (0, 1000))
+        });
+        let checkpoints = std::thread::spawn({
+            let admission = admission.clone();
+            move || {
+                let _serving = serving;
+                admission.wait_for_work(std::time::Duration::from_secs(60));
+                panic!("the checkpoint's own fault");
+            }
+        });
+        assert!(checkpoints.join().is_err());
+        assert_eq!(waiter.join().unwrap(), Err(Refusal::CheckpointFails));
+        let little = admission.enter(Need::Little, || (0, 1000));
+        assert_eq!(little, Ok(()), "what makes room goes on");
     }
 
     /// A full medium and a closing pool end the waiting with an error.

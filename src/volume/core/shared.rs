@@ -48,9 +48,9 @@ impl Shared {
                      that volume, or see to the disk and restart the daemon"
                         .into(),
                 ),
-                Refusal::CheckpointFails => {
-                    FsError::Poisoned("checkpoints of the pool fail; see its log".into())
-                }
+                Refusal::CheckpointFails => FsError::Poisoned(
+                    "checkpoints of the pool fail; see the daemon's log, then restart it".into(),
+                ),
                 Refusal::Closed => FsError::Poisoned("the pool is closing".into()),
             })
     }

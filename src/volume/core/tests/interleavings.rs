@@ -11,6 +11,7 @@ const CAP: u64 = 1000;
 /// Three writers, each of which fills the memory by itself and gives it back.
 fn writers_take_turns() {
     let admission = Admission::new(CAP);
+    let _serving = admission.serve();
     let write = |_| {
         let admission = admission.clone();
         thread::spawn(move || {
@@ -47,7 +48,9 @@ fn writers_the_checkpoint_thread_and_the_close_meet() {
         let dirty = Arc::new(Mutex::new(Vec::new()));
         let checkpoints = thread::spawn({
             let (admission, dirty) = (admission.clone(), dirty.clone());
+            let serving = admission.serve();
             move || {
+                let _serving = serving;
                 loop {
                     match admission.wait_for_work(Duration::MAX) {
                         Wake::Closed => return,
