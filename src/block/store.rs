@@ -82,8 +82,18 @@ impl BlockStore {
     /// segment that cannot be synced stays poisoned; the others are settled all the same, and the
     /// first error is returned.
     pub fn settle(&self, first: SegmentId) -> BlockResult<()> {
+        self.settle_by(first, false)
+    }
+
+    /// As [`BlockStore::settle`], and writes the headers of segments from `first` on that a power
+    /// loss took.
+    pub fn settle_and_mend(&self, first: SegmentId) -> BlockResult<()> {
+        self.settle_by(first, true)
+    }
+
+    fn settle_by(&self, first: SegmentId, mends: bool) -> BlockResult<()> {
         self.check_open()?;
-        let result = self.core.set.settle(first);
+        let result = self.core.set.settle(first, mends);
         if let Some(index) = &self.core.index {
             // Each of them, also an empty one: the feeder may have found it before it was settled,
             // and the index is not ready before it has seen it settled.
@@ -92,13 +102,6 @@ impl BlockStore {
             }
         }
         result
-    }
-
-    /// Recovery, behind [`BlockStore::settle`], which shows what is there: writes the headers of
-    /// segments from `first` on that a power loss took. Durable when this returns.
-    pub fn mend_torn_headers(&self, first: SegmentId) -> BlockResult<()> {
-        self.check_open()?;
-        self.core.set.mend_torn_headers(first)
     }
 
     /// The number the next created segment will have (recorded by the superblock).

@@ -127,8 +127,7 @@ impl Pool {
         }
         let newest = slots.newest;
         let shared = open_parts(&ground, id, options, &newest)?;
-        shared.store.settle(newest.settled_below)?;
-        shared.store.mend_torn_headers(newest.settled_below)?;
+        shared.store.settle_and_mend(newest.settled_below)?;
         let mut catalog = Catalog::load(&shared, newest.catalog, newest.catalog_at)?;
         let Replayed {
             mut end,

@@ -21,17 +21,22 @@ impl SegmentSet {
         .map(drop)
     }
 
-    /// Writes the headers, from segment `first` on, that a power loss took: what was never synced
-    /// may miss any sector, also the first one of a file whose frames are there. They are durable
-    /// when this returns.
-    pub(in crate::block) fn mend_torn_headers(&self, first: SegmentId) -> BlockResult<()> {
-        for segment in self.all() {
-            let id = segment.id();
-            let is_torn = id >= first && self.at(id, |file, _| is_header_torn(file))?;
-            if is_torn {
-                log::info!("segment {id}: a power loss took its header: written anew");
-                self.rewrite_header(id)?;
-            }
+    /// Writes the header if a power loss took it: what was never synced may miss any sector, also
+    /// the first one of a file whose frames are there. Durable when this returns.
+    ///
+    /// Where the medium has no room for it, it stays missing: frames are read without it, and a
+    /// full disk is no reason not to open a pool.
+    pub(super) fn mend_torn_header(&self, id: SegmentId) -> BlockResult<()> {
+        if !self.at(id, |file, _| is_header_torn(file))? {
+            return Ok(());
+        }
+        match self.rewrite_header(id) {
+            Ok(()) => log::info!("segment {id}: a power loss took its header: written anew"),
+            Err(error) if error.is_no_space() => log::warn!(
+                "segment {id}: a power loss took its header, and the disk has no room for a new \
+                 one; make room, then run `volfs check --repair`"
+            ),
+            Err(error) => return Err(error),
         }
         Ok(())
     }

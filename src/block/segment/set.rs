@@ -267,7 +267,16 @@ impl SegmentSet {
         end: Option<u32>,
         step: Step,
     ) -> BlockResult<()> {
-        segment.sync(end, |plan| self.flush(segment, plan, step))?;
+        self.sync_by(segment, end, |plan| self.flush(segment, plan, step))
+    }
+
+    fn sync_by(
+        &self,
+        segment: &Segment,
+        end: Option<u32>,
+        flush: impl FnMut(&SyncPlan) -> BlockResult<()>,
+    ) -> BlockResult<()> {
+        segment.sync(end, flush)?;
         if segment.is_at_rest() {
             self.restless.lock().remove(&segment.id());
         }
@@ -305,13 +314,24 @@ impl SegmentSet {
     /// Makes every segment found at the opening trustworthy: those below `first` are durable by
     /// the caller's word, the others are synced and their cached pages dropped. A failure leaves
     /// the segment poisoned and the others settled; the first is reported.
-    pub(in crate::block) fn settle(&self, first: SegmentId) -> BlockResult<()> {
+    ///
+    /// With `mends`, segments from `first` on get the header that a power loss took, before
+    /// anybody takes them for settled: the index would take such a file for one without frames.
+    pub(in crate::block) fn settle(&self, first: SegmentId, mends: bool) -> BlockResult<()> {
         let mut result = Ok(());
         for segment in self.all() {
-            if segment.id() < first {
+            let is_old = segment.id() < first;
+            if is_old {
                 segment.declare_durable();
             }
-            result = result.and(self.sync(&segment, None, Step::SegmentSettled));
+            let settled = self.sync_by(&segment, None, |plan| {
+                self.flush(&segment, plan, Step::SegmentSettled)?;
+                match mends && !is_old {
+                    true => self.mend_torn_header(segment.id()),
+                    false => Ok(()),
+                }
+            });
+            result = result.and(settled);
         }
         result
     }

@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     FailSync(u64),
     /// The write after so many further ones fails.
     FailWrite(u64),
+    /// The write after so many further ones finds no room, as one into a hole may.
+    FullWrite(u64),
     /// The read after so many further ones fails.
     FailRead(u64),
     /// The read after so many further ones ends early, as if the file did.
@@ -56,6 +58,8 @@ pub(super) enum Kind {
 pub(super) enum Trouble {
     /// With EIO, having done what the fault model says.
     Fails,
+    /// With ENOSPC, having done nothing.
+    NoRoom,
     /// A read ends early.
     Short,
     /// A write goes elsewhere.
@@ -132,6 +136,7 @@ impl State {
             (Some(Fault::FailSync(left)), Kind::Sync)
             | (Some(Fault::FailWrite(left)), Kind::Write)
             | (Some(Fault::FailRead(left)), Kind::Read) => is_due(left).then_some(Trouble::Fails),
+            (Some(Fault::FullWrite(left)), Kind::Write) => is_due(left).then_some(Trouble::NoRoom),
             (Some(Fault::ShortRead(left)), Kind::Read) => is_due(left).then_some(Trouble::Short),
             (Some(Fault::Misdirect(left, to)), Kind::Write) => {
                 is_due(left).then_some(Trouble::Misdirected(*to))

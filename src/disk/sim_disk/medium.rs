@@ -225,6 +225,10 @@ impl DiskFile for SimFile {
                     bytes.truncate(bytes.len() / 2);
                     Err(broken("write to", &self.path))
                 }
+                Some(Trouble::NoRoom) => {
+                    bytes.clear();
+                    Err(full("write to", &self.path))
+                }
                 _ if more > room => {
                     bytes.truncate(bytes.len().saturating_sub((more - room) as usize));
                     Err(full("write to", &self.path))

@@ -271,15 +271,13 @@ fn without_header(disk: &SimDisk, segment: &str) -> SimDisk {
     copy
 }
 
-/// A power loss may take the header of a segment that was never synced: that is no damage, and
-/// opening the pool writes it anew. Where it was durable, its loss is damage, open or not.
-#[test]
-fn a_header_is_missed_where_it_was_durable() {
+/// A pool with `durable`, from a process that ended well, and `new`, which is not synced; and the
+/// segments that are durable.
+fn with_unsynced_segments() -> (SimDisk, Vec<String>) {
     let disk = SimDisk::new();
     Pool::create_on(&disk, Path::new("simulated"), &file(), &journal()).unwrap();
     let pool = open(&disk);
-    let volume = pool.create_volume(&new_volume("a")).unwrap();
-    drop(volume);
+    pool.create_volume(&new_volume("a")).unwrap();
     let volume = pool.open_volume(&name("a")).unwrap();
     put(&volume, "durable", &noise(1, 20 * BLOCK));
     drop(volume);
@@ -288,23 +286,56 @@ fn a_header_is_missed_where_it_was_durable() {
     let pool = open(&disk);
     let volume = pool.open_volume(&name("a")).unwrap();
     put(&volume, "new", &noise(2, 20 * BLOCK));
-    let all = segments(&disk);
-    assert!(!durable.is_empty() && durable.len() < all.len());
+    assert!(!durable.is_empty() && durable.len() < segments(&disk).len());
+    (disk, durable)
+}
 
-    for segment in &all {
+fn names_a_header(report: &CheckReport) -> bool {
+    let mut all = report.violations.iter();
+    all.any(|one| matches!(one, Violation::SegmentHeader { .. }))
+}
+
+fn assert_new_is_whole(pool: &Pool) {
+    let volume = pool.open_volume(&name("a")).unwrap();
+    assert!(read(&volume, "new").unwrap() == noise(2, 20 * BLOCK));
+}
+
+/// A power loss may take the header of a segment that was never synced: that is no damage, and
+/// opening the pool writes it anew. Where it was durable, its loss is damage, open or not.
+#[test]
+fn a_header_is_missed_where_it_was_durable() {
+    let (disk, durable) = with_unsynced_segments();
+    for segment in &segments(&disk) {
         let hurt = without_header(&disk, segment);
         let is_damage = durable.contains(segment);
-        let is_named = |report: &CheckReport| {
-            let mut all = report.violations.iter();
-            all.any(|one| matches!(one, Violation::SegmentHeader { .. }))
-        };
         let found = inspect_on(&ground(&hurt), &file(), &deep(), &Silent).unwrap();
-        assert_eq!(is_named(&found), is_damage, "{segment}: {found:?}");
+        assert_eq!(names_a_header(&found), is_damage, "{segment}: {found:?}");
         let pool = open(&hurt);
-        assert_eq!(is_named(&pool.check(&Silent).unwrap()), is_damage);
+        assert_eq!(names_a_header(&pool.check(&Silent).unwrap()), is_damage);
         let is_back = content_of(&hurt, segment) == content_of(&disk, segment);
         assert_eq!(is_back, !is_damage, "{segment}");
-        let volume = pool.open_volume(&name("a")).unwrap();
-        assert!(read(&volume, "new").unwrap() == noise(2, 20 * BLOCK));
+        assert_new_is_whole(&pool);
+    }
+}
+
+/// The pool opens, its frames are read without the header, and a repair writes it once there is
+/// room.
+#[test]
+fn a_disk_too_full_for_a_header_is_no_reason_not_to_open() {
+    let (disk, durable) = with_unsynced_segments();
+    let mut new = segments(&disk);
+    new.retain(|segment| !durable.contains(segment));
+    for segment in &new {
+        let hurt = without_header(&disk, segment);
+        hurt.arm(Fault::FullWrite(0));
+        let pool = open(&hurt);
+        assert!(hurt.has_failed());
+        assert_new_is_whole(&pool);
+        assert!(names_a_header(&pool.check(&Silent).unwrap()));
+        pool.close().unwrap();
+        repair_on(&ground(&hurt), &file(), NO_CUT, &Silent).unwrap();
+        let pool = open(&hurt);
+        assert!(pool.check(&Silent).unwrap().violations.is_empty());
+        assert_new_is_whole(&pool);
     }
 }
