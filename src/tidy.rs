@@ -259,6 +259,21 @@ fn every_file_is_a_module() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+/// The standard library's syncs call again when they are interrupted, and a failed sync must never
+/// be asked a second time: `disk::FileDisk` has the product's.
+#[test]
+fn nothing_syncs_twice() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (number, line) in source.code() {
+            if line.contains(".sync_data(") || line.contains("file.sync_all(") {
+                wrong.push(format!("{}:{number}", source.path));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
 /// Files of the product that take a step.
 fn takers(sources: &[Source], step: Step) -> Vec<&str> {
     let name = format!("Step::{step:?}");

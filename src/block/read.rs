@@ -155,6 +155,10 @@ impl Core {
     }
 
     /// Reads a node's payload; the frame's checksum and id are verified.
+    ///
+    /// A node has the places of its blocks and children beside their ids, and an older copy of it
+    /// may have places that a failed sync has lost since. So where the medium only fails to read,
+    /// which may pass, no older copy is served: whoever edits it would publish these places.
     pub(super) fn read_node(&self, pointer: &Pointer) -> BlockResult<Vec<u8>> {
         self.resolve(pointer, &[SegmentKind::Node], |place| {
             self.read_place(place, |bytes| {
@@ -206,10 +210,15 @@ impl Core {
                 self.recent.get(id),
                 self.index.as_ref().and_then(|index| index.lookup(id)),
             ];
+            let is_excluded = |place: &Place| {
+                let is_node = kinds == [SegmentKind::Node];
+                let is_older = is_node && *place < pointer.place;
+                *place == pointer.place || (is_older && matches!(fault, Fault::Disk(_)))
+            };
             for place in hints
                 .into_iter()
                 .flatten()
-                .filter(|place| *place != pointer.place)
+                .filter(|place| !is_excluded(place))
             {
                 if let Ok(found) = attempt(&place) {
                     self.note_detour(pointer, &place, &fault);
@@ -220,7 +229,8 @@ impl Core {
             if fault.is_stale() || !is_index_ready {
                 for &kind in kinds {
                     let found = self.set.find(id, kind, |place| {
-                        attempt(place).ok().map(|found| (found, *place))
+                        let found = attempt(place).ok().filter(|_| !is_excluded(place));
+                        found.map(|found| (found, *place))
                     })?;
                     if let Some((found, place)) = found {
                         self.recent.insert(id, place);

@@ -84,7 +84,7 @@ impl Disk for FileDisk {
 
     fn sync_dir(&self, dir: &str, _step: Step) -> DiskResult<()> {
         File::open(self.root.join(dir))
-            .and_then(|folder| folder.sync_all())
+            .and_then(|folder| Ok(rustix::fs::fsync(&folder)?))
             .map_err(|source| DiskError::new("sync folder", dir, source))
     }
 
@@ -190,8 +190,8 @@ impl DiskFile for HostFile {
     /// An interrupted fdatasync is an error like any other: the kernel may have reported a lost
     /// page with it, and would then say nothing of that to a second call.
     fn sync(&self, _step: Step) -> DiskResult<()> {
-        // An interrupted wait has reported nothing: what failed is still to be reported.
-        repeat(|| self.file.sync_data()).map_err(self.fail("sync"))
+        // Not `File::sync_data`, which calls again when it is interrupted.
+        rustix::fs::fdatasync(&self.file).map_err(|errno| self.fail("sync")(errno.into()))
     }
 
     fn start_writeback(&self, offset: u64, len: u64) {

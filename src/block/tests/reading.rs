@@ -133,6 +133,35 @@ fn stored_twice(fixture: &Fixture) -> [Pointer; 2] {
     first
 }
 
+/// An older copy of a node may have places that were lost since: it does not stand in for a newer
+/// one that the medium fails to read; a newer one does for an older.
+#[test]
+fn a_read_error_serves_no_older_node() {
+    let fixture = Fixture::new();
+    let (store, disk) = fixture.open_hooked();
+    let put = |payload: &[u8]| store.put_node(BlockId([5; 32]), payload).unwrap();
+    let (older, newer) = (put(b"with lost places"), put(b"with sound places"));
+    let fail_at = |pointer: &Pointer| {
+        let place = pointer.place;
+        disk.hook(move |call| match call {
+            Call::Read { offset, .. } if *offset == u64::from(place.offset) => {
+                Err(io::Error::from_raw_os_error(libc::EIO))
+            }
+            _ => Ok(()),
+        });
+    };
+    fail_at(&newer);
+    for hint in [older.place, newer.place] {
+        store.core.recent.insert(&older.id, hint);
+        let error = store.read_node(&newer).unwrap_err();
+        assert!(matches!(error, BlockError::Disk { .. }), "{error}");
+    }
+    fail_at(&older);
+    assert_eq!(store.read_node(&older).unwrap(), b"with sound places");
+    disk.heal();
+    assert_eq!(store.read_node(&older).unwrap(), b"with lost places");
+}
+
 /// A frame whose segment is gone is found through the tables of contents of the others, and once
 /// found is known; without another copy the error says that it is gone.
 #[test]
