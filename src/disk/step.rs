@@ -74,7 +74,10 @@ steps! {
     SegmentNamed = "segment-named",
         "A new segment is in its folder before anything in it counts as durable.";
     SegmentBeforeSuperblock = "segment-before-superblock",
-        "Blocks and tree nodes are durable before a superblock names them.";
+        "Blocks and tree nodes of volumes are durable before a superblock names them.";
+    TreeBeforeSuperblock = "tree-before-superblock",
+        "The catalog's tree, which is written behind those of the volumes, is durable before a \
+         superblock names it.";
     JournalBeforeSuperblock = "journal-before-superblock",
         "The journal is durable up to where a superblock has replay start: else the other \
          slot's replay ends in a gap before it.";

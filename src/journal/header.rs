@@ -3,6 +3,7 @@
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use crate::base::{ByteReader, DecodeError, PoolId};
+use crate::disk::{Disk, Step, performs};
 
 /// Length of a record's header in bytes.
 pub(super) const HEADER_BYTES: usize = 72;
@@ -18,6 +19,14 @@ pub(super) const LSN_LIMIT: u64 = 1 << 62;
 pub(super) const INCARNATION_LIMIT: u64 = 1 << 62;
 /// Largest record in bytes.
 pub(super) const RECORD_MAX: usize = record_bytes(BODY_MAX);
+
+/// Where the next append starts behind synced records that end at `at`.
+pub(super) fn own_sector(disk: &dyn Disk, at: u64) -> u64 {
+    match performs(disk, Step::RecordInOwnSector) {
+        true => at.next_multiple_of(SECTOR_BYTES),
+        false => at,
+    }
+}
 
 const MAGIC: [u8; 4] = *b"VFJR";
 /// The header's bytes up to its own checksum.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::append::{Slot, Writer};
 use super::grow::Growth;
 use super::header::{
-    ALIGN_BYTES, BODY_MAX, HEADER_BYTES, RECORD_MAX, RecordHeader, SECTOR_BYTES, headers_in,
+    ALIGN_BYTES, BODY_MAX, HEADER_BYTES, RECORD_MAX, RecordHeader, headers_in, own_sector,
     pool_seed,
 };
 use super::slots::{self, FoundSlot};
@@ -14,7 +14,7 @@ use super::{JournalError, JournalOptions, JournalPosition, JournalResult};
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex};
 use crate::base::{Lsn, PoolId};
-use crate::disk::{Disk, Step, performs};
+use crate::disk::Disk;
 
 /// The log, open for appending. All methods may be called from several threads at once.
 pub struct Journal {
@@ -115,10 +115,7 @@ impl Journal {
         // Where the last record is not found in any slot, its file may be anywhere: the next
         // file is a safe place, because readers look at its start too.
         let next_start = match current {
-            Some(_) if performs(&*disk, Step::RecordInOwnSector) => {
-                at.lsn.0.next_multiple_of(SECTOR_BYTES)
-            }
-            Some(_) => at.lsn.0,
+            Some(_) => own_sector(&*disk, at.lsn.0),
             None => at.lsn.0.next_multiple_of(file_bytes),
         };
         let files = slots.len() as u32;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::header::SECTOR_BYTES;
+use super::header::own_sector;
 use super::open::{Journal, Shared};
 use super::{JournalError, JournalResult};
 use crate::base::Lsn;
 use crate::base::sync::atomic::Ordering;
 #[cfg(test)]
 use crate::base::sync::{Sabotage, is_sabotaged};
-use crate::disk::{DiskFile, Step, performs};
+use crate::disk::{DiskFile, Step};
 
 /// Whether somebody flushes, and what for.
 #[derive(Default)]
@@ -80,9 +80,7 @@ impl Leader<'_> {
         let shared = self.shared;
         let target = {
             let mut writer = shared.writer.lock();
-            if performs(&*shared.disk, Step::RecordInOwnSector) {
-                writer.next_start = writer.next_start.next_multiple_of(SECTOR_BYTES);
-            }
+            writer.next_start = own_sector(&*shared.disk, writer.next_start);
             std::mem::swap(&mut self.files, &mut writer.unsynced);
             writer.position.lsn.0
         };

@@ -11,7 +11,7 @@ use super::{Pool, PoolResult, lock_states};
 pub(super) use crate::base::chain;
 use crate::base::sync::{atomic::Ordering, thread};
 use crate::base::{Key, Value};
-use crate::block::Reach;
+use crate::block::{BlockResult, Reach};
 use crate::disk::{Step, performs};
 use crate::journal::JournalPosition;
 use crate::tree::{self, Edits};
@@ -209,9 +209,7 @@ impl Pool {
             let mut reach = Reach::default();
             let base = frozen.catalog_root.as_ref();
             let root = edit_tree(&*self.shared.nodes, base, &edits, &mut reach)?;
-            self.shared
-                .store
-                .sync_reach(&reach, Step::SegmentBeforeSuperblock)?;
+            self.make_durable(&reach)?;
             Ok(root)
         };
         match write() {
@@ -221,6 +219,12 @@ impl Pool {
             }
             result => result,
         }
+    }
+
+    /// Makes a tree durable that the next superblock is to name, and that nothing has synced yet.
+    pub(super) fn make_durable(&self, reach: &Reach) -> BlockResult<()> {
+        let store = &self.shared.store;
+        store.sync_reach(reach, Step::TreeBeforeSuperblock)
     }
 
     /// Marks in memory what is published. What was removed meanwhile is gone from the catalog,

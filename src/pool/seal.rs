@@ -207,9 +207,7 @@ impl Pool {
     fn seal_birth(&self, frozen: &FrozenVolume, birth: &Birth) -> FsResult<RootRecord> {
         let mut sealing = Sealing::new(&self.shared);
         let tree = sealing.seal(&birth.base, frozen.volume.block_size())?;
-        self.shared
-            .store
-            .sync_reach(&tree.reach, Step::SegmentBeforeSuperblock)?;
+        self.make_durable(&tree.reach)?;
         sealing.show_durable();
         Ok(RootRecord {
             root: tree.root,

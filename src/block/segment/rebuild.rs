@@ -14,8 +14,7 @@ impl SegmentSet {
     /// Writes the file's header; durable when this returns.
     pub(in crate::block) fn rewrite_header(&self, id: SegmentId) -> BlockResult<()> {
         self.at(id, |file, owner| {
-            file.write_at(&[&owner.encode_header()], 0)?;
-            file.sync(Step::SegmentMended)?;
+            write_durably(file, &owner.encode_header(), 0)?;
             Ok(true)
         })
         .map(drop)
@@ -107,7 +106,11 @@ fn write_contents(file: &dyn DiskFile, owner: &Owner) -> DiskResult<bool> {
     if present[..read] == contents[..] {
         return Ok(false);
     }
-    file.write_at(&[&contents], u64::from(at))?;
-    file.sync(Step::SegmentMended)?;
+    write_durably(file, &contents, u64::from(at))?;
     Ok(true)
+}
+
+fn write_durably(file: &dyn DiskFile, bytes: &[u8], at: u64) -> DiskResult<()> {
+    file.write_at(&[bytes], at)?;
+    file.sync(Step::SegmentMended)
 }
