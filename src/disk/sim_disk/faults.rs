@@ -13,6 +13,8 @@ pub(crate) enum Fault {
     Die(u64),
     /// The sync of a file after so many further ones fails, and what it should have synced is lost.
     FailSync(u64),
+    /// The sync of a folder after so many further ones fails, and its names stay unsynced.
+    FailFolderSync(u64),
     /// The write after so many further ones fails.
     FailWrite(u64),
     /// The write after so many further ones finds no room, as one into a hole may.
@@ -36,7 +38,7 @@ pub(crate) struct Rates {
     pub(crate) read_error: u64,
     /// Writes that fail.
     pub(crate) write_error: u64,
-    /// Syncs of files that fail.
+    /// Syncs of files and of folders that fail.
     pub(crate) sync_error: u64,
     /// Calls that need room and get none.
     pub(crate) no_space: u64,
@@ -50,6 +52,7 @@ pub(super) enum Kind {
     Read,
     Write,
     Sync,
+    FolderSync,
     Other,
 }
 
@@ -92,7 +95,7 @@ impl Rates {
         match kind {
             Kind::Read => self.read_error,
             Kind::Write => self.write_error,
-            Kind::Sync => self.sync_error,
+            Kind::Sync | Kind::FolderSync => self.sync_error,
             Kind::Other => 0,
         }
     }
@@ -134,6 +137,7 @@ impl State {
     fn trouble(&mut self, kind: Kind) -> Option<Trouble> {
         let trouble = match (&mut self.fault, kind) {
             (Some(Fault::FailSync(left)), Kind::Sync)
+            | (Some(Fault::FailFolderSync(left)), Kind::FolderSync)
             | (Some(Fault::FailWrite(left)), Kind::Write)
             | (Some(Fault::FailRead(left)), Kind::Read) => is_due(left).then_some(Trouble::Fails),
             (Some(Fault::FullWrite(left)), Kind::Write) => is_due(left).then_some(Trouble::NoRoom),

@@ -150,7 +150,10 @@ impl Disk for SimDisk {
     fn sync_dir(&self, dir: &str, step: Step) -> DiskResult<()> {
         let mut state = self.state.lock();
         state.reach(step, "sync folder", dir)?;
-        state.effect(Kind::Other, "sync folder", dir)?;
+        let trouble = state.effect(Kind::FolderSync, "sync folder", dir)?;
+        if trouble == Some(Trouble::Fails) {
+            return Err(broken("sync folder", dir));
+        }
         if state.left_out == Some(step) {
             return Ok(());
         }

@@ -23,6 +23,8 @@
 //! * **A failed sync** ([`Fault::FailSync`]): as on Linux, the pages are clean afterwards: they
 //!   are readable until the cache is dropped, no later sync brings them to the medium, and no
 //!   error is reported a second time. The length is kept for the next sync.
+//! * **A failed sync of a folder** ([`Fault::FailFolderSync`]): its names stay unsynced.
+//!   (A journaling filesystem that loses names for good takes no more changes at all.)
 //! * **A failed write** ([`Fault::FailWrite`]): its first half has been written.
 //! * **A failed read** ([`Fault::FailRead`]): an error, and nothing else.
 //! * **A full medium** ([`Fault::Full`], [`SimDisk::set_capacity`]): what needs room gets ENOSPC: a

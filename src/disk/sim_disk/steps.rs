@@ -9,7 +9,7 @@ use crate::disk::{DiskResult, Step};
 pub(crate) enum AtStep {
     /// The medium dies before it.
     Die(Step),
-    /// The sync fails; where it is one of a folder the medium dies before it.
+    /// The sync fails.
     Fail(Step),
 }
 
@@ -42,10 +42,13 @@ impl State {
     pub(super) fn reach(&mut self, step: Step, action: &str, path: &str) -> DiskResult<()> {
         self.alive(action, path)?;
         match self.at_step {
-            Some(AtStep::Fail(at)) if at == step && action == "sync" => {
-                self.fault = Some(Fault::FailSync(0));
+            Some(AtStep::Fail(at)) if at == step => {
+                self.fault = Some(match action {
+                    "sync" => Fault::FailSync(0),
+                    _ => Fault::FailFolderSync(0),
+                });
             }
-            Some(AtStep::Die(at) | AtStep::Fail(at)) if at == step => {
+            Some(AtStep::Die(at)) if at == step => {
                 self.is_dead = true;
                 self.has_failed = true;
                 return Err(broken(action, path));

@@ -138,7 +138,8 @@ struct Life {
 fn any_fault(random: &mut SplitMix64) -> Option<Fault> {
     Some(match random.below(100) {
         0..40 => Fault::Die(random.below(120)),
-        40..48 => Fault::FailSync(random.below(12)),
+        40..46 => Fault::FailSync(random.below(12)),
+        46..48 => Fault::FailFolderSync(random.below(6)),
         48..56 => Fault::FailWrite(random.below(60)),
         56..60 => Fault::FailRead(random.below(60)),
         60..70 => Fault::Full(random.below(25)),
