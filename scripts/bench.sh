@@ -132,20 +132,19 @@ memory_mib() {
 }
 
 # What the daemon's system calls per commit are, counted by strace over 2048 commits.
-# $1: name  $2...: options of fio
+# $1: name  $2...: a command that makes so many
+commits=2048
 cost_of() {
-    local name=$1 commits=2048 pid tracer
+    local name=$1 pid tracer
     shift
     pid=$(daemon_pid "$VOLFS_POOL")
-    rm -f "$volume/cost"
     strace -f -qq -o "$scratch/calls" -p "$pid" &
     tracer=$!
     until grep -q '^TracerPid:[[:space:]]*[1-9]' "/proc/$pid/status"; do
         kill -0 "$tracer" || { echo "bench: strace cannot trace the daemon" >&2; return 1; }
         sleep 0.1
     done
-    fio --name=cost --directory="$volume" --filename=cost --ioengine=psync --refill_buffers \
-        --bs=8k --size=16m --fallocate=none --minimal "$@" >/dev/null
+    "$@" >/dev/null
     kill -INT "$tracer"
     wait "$tracer" || true # It ends by the signal.
     # A call that another thread's call interrupts has two lines, the second with the result.
@@ -165,6 +164,16 @@ cost_of() {
         }' "$scratch/calls"
 }
 
+fio_commits() {
+    rm -f "$volume/cost"
+    fio --name=cost --directory="$volume" --filename=cost --ioengine=psync --refill_buffers \
+        --bs=8k --size=$((commits * 8))k --fallocate=none --minimal "$@"
+}
+
+pgbench_commits() {
+    as_postgres "$PG/pgbench" -h "$(socket_of "$volume")" -n -c 1 -t "$commits" postgres 2>/dev/null
+}
+
 if [ "$mode" = cost ]; then
     # The journal gets the files that it will use over and over: each is filled with zeros once, 32
     # MiB that would be counted for whatever is measured at that moment.
@@ -173,9 +182,14 @@ if [ "$mode" = cost ]; then
     rm "$volume/warm"
     printf '%-34s %9s %9s %9s %9s %9s %9s\n' "per commit" requests writes flushes futexes \
         "all calls" bytes
-    cost_of "8 KiB append, fdatasync each" --rw=write --fdatasync=1
-    cost_of "8 KiB append, fsync each" --rw=write --fsync=1
-    cost_of "8 KiB O_DIRECT O_DSYNC write" --rw=write --direct=1 --sync=dsync
+    cost_of "8 KiB append, fdatasync each" fio_commits --rw=write --fdatasync=1
+    cost_of "8 KiB append, fsync each" fio_commits --rw=write --fsync=1
+    cost_of "8 KiB O_DIRECT O_DSYNC write" fio_commits --rw=write --direct=1 --sync=dsync
+    scale=5
+    prepare_postgres "$volume"
+    # Pages are written whole for the first time behind a checkpoint: not in the midst of this.
+    sql "$(socket_of "$volume")" checkpoint
+    cost_of "pgbench TPC-B, 1 client" pgbench_commits
     exit
 fi
 

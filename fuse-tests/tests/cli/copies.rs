@@ -93,7 +93,11 @@ fn copy_of_a_working_pool_opens_or_refuses() {
     pool.ok(&["volume", "create", "data"]);
     pool.set("checkpoint_age_secs", 1);
     let folder = pool.mount("data");
-    let seed = seed();
+    let (seed, mut outcomes) = (seed(), Outcomes::default());
+    let idle = Fixture::new();
+    copy(pool.pool(), idle.pool(), &mut Chance::new(seed));
+    judge(&idle, &Promises::default(), &mut outcomes);
+    assert_eq!(outcomes.sound, 1, "nobody wrote: {outcomes:?}");
     let modes = [
         Mode::Fdatasync,
         Mode::DirectDsync,
@@ -103,7 +107,7 @@ fn copy_of_a_working_pool_opens_or_refuses() {
         Mode::Buffered,
     ];
     let writers = Writers::start(&folder, &modes, seed, Duration::from_secs(300));
-    let (mut chance, mut outcomes) = (Chance::new(seed), Outcomes::default());
+    let mut chance = Chance::new(seed);
     for number in 1..=rounds(8) {
         writers.wait_for(50 * number as usize);
         chance.pause(Duration::from_millis(1000));

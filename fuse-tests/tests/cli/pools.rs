@@ -1,7 +1,7 @@
 //! Pools that cannot be used, and pools with damage.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -219,7 +219,11 @@ fn flipped_bit_is_an_error_not_wrong_data() {
     }
     assert_eq!(wrong, 0, "bytes are wrong");
     assert!(failed > 0, "the damage was not noticed");
-    assert_says(&fixture.log_tail(), &["segment", "checksum does not match"]);
+    let (log, inode) = (fixture.log_tail(), file.metadata().unwrap().ino());
+    let who = format!("volume 'data': read of inode {inode}: ");
+    let told = log.lines().find(|line| line.contains(&who));
+    let told = told.unwrap_or_else(|| panic!("nobody says whose data it is: {log}"));
+    assert_says(told, &["block ", " in segment ", " at byte ", "checksum does not match"]);
 }
 
 /// A segment cut short is noticed in the same way.
