@@ -223,7 +223,15 @@ fn flipped_bit_is_an_error_not_wrong_data() {
     let who = format!("volume 'data': read of inode {inode}: ");
     let told = log.lines().find(|line| line.contains(&who));
     let told = told.unwrap_or_else(|| panic!("nobody says whose data it is: {log}"));
-    assert_says(told, &["block ", " in segment ", " at byte ", "checksum does not match"]);
+    assert_says(
+        told,
+        &[
+            "block ",
+            " in segment ",
+            " at byte ",
+            "checksum does not match",
+        ],
+    );
 }
 
 /// A segment cut short is noticed in the same way.

@@ -23,6 +23,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::base::VolumeName;
 use crate::daemon::{MountReport, Source};
+use crate::disk::FileDisk;
 use saved::SavedMounts;
 pub(crate) use sessions::{Session, Sessions};
 pub(crate) use users::{holders_of, in_use};
@@ -42,7 +43,7 @@ impl MountTable {
         MountTable {
             pool: pool.to_owned(),
             turn: Mutex::new(()),
-            saved: Mutex::new(SavedMounts::load(pool)),
+            saved: Mutex::new(SavedMounts::load(Arc::new(FileDisk::new(pool)), pool)),
             sessions: Arc::new(Sessions::new(stays)),
         }
     }
