@@ -86,6 +86,11 @@ impl Tree {
         self.nodes.get(self.names.get(path)?)
     }
 
+    /// How many nodes there are, with the root folder.
+    pub(super) fn inodes(&self) -> u64 {
+        self.nodes.len() as u64 + 1
+    }
+
     /// Gives a name to a node that was found.
     pub(super) fn found(&mut self, path: String, number: u64, node: Node) {
         self.names.insert(path, number);
