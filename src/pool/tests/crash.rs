@@ -11,6 +11,7 @@
 //!
 //! `VOLFS_SEEDS=7` or `VOLFS_SEEDS=3,5` or `VOLFS_SEEDS=100..200` runs those seeds instead.
 
+mod acl;
 mod aside;
 pub(crate) mod canaries;
 mod change;

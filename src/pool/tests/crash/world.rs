@@ -170,6 +170,16 @@ impl World {
         self.disk.set_rates(rates, self.seed);
     }
 
+    /// What was done up to here is not of interest.
+    pub(super) fn forget_told(&mut self) {
+        self.told.clear();
+    }
+
+    /// Whether something was told that has this in it.
+    pub(super) fn has_told(&self, text: &str) -> bool {
+        self.told.iter().any(|line| line.contains(text))
+    }
+
     pub(super) fn tell(&mut self, text: String) {
         self.told.push(format!("  {:4} {text}", self.operations));
     }
