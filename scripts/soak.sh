@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Outages for as long as one likes, with new seeds: the first half of the time under a pool on a
-# simulated medium (power loss, SIGKILL, failing and full media; says how many crash points were
+# simulated medium (first an outage at every effect of fixed scripts, and of every recovery from
+# that; then power loss, SIGKILL, failing and full media at random; says how many crash points were
 # tried), the second half under real mounts (SIGKILL of the daemon, databases). The seed of a
 # violation is printed: VOLFS_SEEDS repeats one of the first half, VOLFS_TEST_SEED one of the second.
 # Usage: scripts/soak.sh [--minutes N]    (default 60)
@@ -20,6 +21,10 @@ esac
 scripts/setup.sh build
 end=$((SECONDS + minutes * 60)) half=$(awk "BEGIN { print $minutes / 2 }")
 echo "== simulated media for $half minutes"
+VOLFS_SOAK_MINUTES=$half cargo test --release --lib -- --nocapture \
+    pool::tests::crash::an_outage_at_any_effect pool::tests::bad_days::power_loss
+# What is left of the first half, and a minute at least.
+half=$(awk "BEGIN { left = $half - $SECONDS / 60; print left > 1 ? left : 1 }")
 VOLFS_SOAK_MINUTES=$half cargo test --release --lib pool::tests::crash::soak -- --nocapture
 
 # $1: rounds of each test  $2: which tests

@@ -43,6 +43,7 @@ const UNEXPLORED: &[&str] = &[
     "block/cache.rs",
     "block/index/plain.rs",
     "block/index/recent.rs",
+    "block/index/upset.rs",
     "block/segment/handles.rs",
     "block/tests",
     "daemon",

@@ -46,6 +46,8 @@ pub use error::{BlockError, BlockResult};
 pub use examine::IndexFault;
 pub use heal::Healed;
 pub use index::discard as discard_index;
+#[cfg(test)]
+pub(crate) use index::upset;
 pub use reach::Reach;
 pub use segment::{Depth, Observer, SegmentFault, SegmentFindings, SegmentKind};
 pub use store::BlockStore;

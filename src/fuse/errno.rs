@@ -192,7 +192,7 @@ mod tests {
     fn every_outcome_has_its_number_and_level() {
         use Level::{Debug, Error, Info, Warn};
         let ino = Ino(9);
-        let table: [(FsError, i32, Level); 30] = [
+        let table: [(FsError, i32, Level); 31] = [
             (FsError::NotFound, 2, Debug),
             (FsError::Exists, 17, Debug),
             (FsError::NotDirectory(ino), 20, Debug),
@@ -241,6 +241,11 @@ mod tests {
                 Warn,
             ),
             (FsError::Journal(JournalError::Disk(full_disk())), 28, Warn),
+            (
+                FsError::Journal(JournalError::NoSpace(full_disk())),
+                28,
+                Warn,
+            ),
         ];
         for (error, number, loudness) in table {
             assert_eq!(Errno::of(&error), Errno(number), "{error}");

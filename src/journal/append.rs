@@ -69,9 +69,10 @@ impl Journal {
     /// journal's own lock) and returns its LSN. Not durable before [`Journal::sync`].
     ///
     /// # Errors
-    /// [`JournalError::Full`] when no released file is left and none can be made, and
-    /// [`JournalError::TooLarge`]: nothing was appended, others can be. A failed write poisons
-    /// the journal; after that [`JournalError::Poisoned`].
+    /// [`JournalError::Full`] when no released file is left and none can be made,
+    /// [`JournalError::NoSpace`] when the host's disk has no room for the write, and
+    /// [`JournalError::TooLarge`]: nothing was appended, others can be. Any other failed write
+    /// poisons the journal; after that [`JournalError::Poisoned`].
     pub fn append(
         &self,
         kind: RecordKind,
@@ -114,7 +115,11 @@ impl Journal {
         parts[body.len() + 1] = &ZEROS[..stop - written];
         let file = &writer.slots[slot].file;
         if let Err(error) = file.write_at(&parts[..body.len() + 2], offset) {
-            // Part of the record may be there: what came behind it could never be read.
+            // Part of the record may be there, or all of it: the next one starts at the same place,
+            // or in the next sector, and must be what a reader finds behind the last one.
+            if error.is_no_space() && take_back(&**file, offset, &raw) {
+                return Err(JournalError::NoSpace(error));
+            }
             shared.poison();
             return Err(error.into());
         }
@@ -171,6 +176,25 @@ impl Journal {
             self.start_growth(writer);
         }
     }
+}
+
+/// Makes sure that nobody takes for a record what a write for which there was no room has left,
+/// though it may be whole: it was refused, and what is appended next continues its predecessor.
+/// The remains still tell which file they lie in, as a record must that is the first of a file.
+///
+/// Nothing here is synced: a power loss finds the header as it was before, as it was written, or
+/// like this. The sync that makes the next record durable covers it, too, because the file was
+/// noted for it before the write.
+///
+/// False: the record may be taken for one that was appended.
+fn take_back(file: &dyn DiskFile, offset: u64, raw: &[u8; HEADER_BYTES]) -> bool {
+    let unchained = header::unchained(raw);
+    if file.write_at(&[&unchained], offset).is_ok() {
+        return true;
+    }
+    // Where there is no room for a header either, it should not have got there.
+    let mut found = [0; HEADER_BYTES];
+    file.read_exact_at(&mut found, offset).is_ok() && found != *raw
 }
 
 impl Shared {

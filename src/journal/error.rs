@@ -12,6 +12,9 @@ pub enum JournalError {
     /// The medium failed.
     #[error("the medium under the journal failed")]
     Disk(#[from] DiskError),
+    /// The host's disk had no room for the record, which was taken back: others can be appended.
+    #[error("the host's disk has no room for a record of the journal")]
+    NoSpace(#[source] DiskError),
     /// A write or sync failed earlier.
     #[error("the journal takes no more records since an earlier write or sync of it failed")]
     Poisoned,
@@ -70,9 +73,24 @@ impl JournalError {
             | JournalError::Incomplete { .. }
             | JournalError::Malformed { .. } => Nature::Corrupt,
             JournalError::TooLarge { .. } | JournalError::InvalidOptions { .. } => Nature::Refused,
-            JournalError::Disk(_) | JournalError::Poisoned | JournalError::Full { .. } => {
-                Nature::Environment
-            }
+            JournalError::Disk(_)
+            | JournalError::NoSpace(_)
+            | JournalError::Poisoned
+            | JournalError::Full { .. } => Nature::Environment,
+        }
+    }
+
+    /// Whether nothing has happened for want of room, here or on the host's disk: the same can be
+    /// tried again.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, JournalError::Full { .. } | JournalError::NoSpace(_))
+    }
+
+    /// Whether the host's disk, or the journal, is full.
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            JournalError::Disk(error) => error.is_no_space(),
+            _ => self.is_passing(),
         }
     }
 }

@@ -160,6 +160,15 @@ pub(super) fn chain_behind(raw: &[u8; HEADER_BYTES], previous: u64) -> u64 {
     xxh3_64_with_seed(&raw[..CHAINED_BYTES], previous)
 }
 
+/// The same header, valid by itself, with a chain value that continues no record.
+pub(super) fn unchained(raw: &[u8; HEADER_BYTES]) -> [u8; HEADER_BYTES] {
+    let mut raw = *raw;
+    raw[CHAINED_BYTES..]
+        .iter_mut()
+        .for_each(|byte| *byte ^= 0xff);
+    raw
+}
+
 /// All headers in `bytes` that are valid by themselves and lie where they say, with their chain
 /// values. `offset` is that of `bytes` in its file, a multiple of [`ALIGN_BYTES`].
 pub(super) fn headers_in(

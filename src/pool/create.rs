@@ -17,10 +17,9 @@ pub(super) const JOURNAL: &str = "journal";
 /// Folders that a pool has.
 pub(super) const SEGMENTS: &str = "segments";
 /// What an interrupted creation can leave; everything else is somebody's data.
-const OWN_NAMES: [&str; 7] = [
+const OWN_NAMES: [&str; 6] = [
     JOURNAL,
     SEGMENTS,
-    "index",
     "superblock",
     "lock",
     "pool.toml.tmp",
@@ -48,7 +47,7 @@ impl Pool {
         let (around, own) = split(path).map_err(fail("create the folder of"))?;
         make_folder(&FileDisk::new(around), own)
             .map_err(|error| fail("create the folder of")(error.source))?;
-        clear_leftovers(path)?;
+        clear_leftovers(&FileDisk::new(path), path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))
             .map_err(fail("set the permissions of"))?;
 
@@ -126,33 +125,28 @@ fn first_state(start: JournalPosition) -> Superblock {
     }
 }
 
-/// Removes what an interrupted creation left; refuses if anything else lies there.
-fn clear_leftovers(path: &Path) -> PoolResult<()> {
-    let fail = |source| PoolError::Folder {
-        path: path.to_owned(),
-        action: "read",
-        source,
-    };
-    let mut leftovers = Vec::new();
-    for entry in fs::read_dir(path).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !OWN_NAMES.contains(&name.as_str()) || Pool::exists(path) {
-            return Err(PoolError::NotEmpty {
-                path: path.to_owned(),
-                found: name,
-            });
-        }
-        leftovers.push(entry.path());
+/// Removes what an interrupted creation left; refuses if anything else lies there. Nothing is
+/// synced: what a power loss brings back is cleared away again by the next creation, and until it
+/// has synced a folder that it makes anew no creation counts on what lies there.
+pub(super) fn clear_leftovers(disk: &dyn Disk, path: &Path) -> PoolResult<()> {
+    let leftovers = disk.list("")?;
+    let is_pool = leftovers.iter().any(|name| name == settings::PATH);
+    let foreign = |name: &&String| is_pool || !OWN_NAMES.contains(&name.as_str());
+    if let Some(found) = leftovers.iter().find(foreign) {
+        return Err(PoolError::NotEmpty {
+            path: path.to_owned(),
+            found: found.clone(),
+        });
     }
-    for leftover in leftovers {
-        let is_folder = leftover.symlink_metadata().map_err(fail)?.is_dir();
-        let removed = if is_folder {
-            fs::remove_dir_all(&leftover)
-        } else {
-            fs::remove_file(&leftover)
-        };
-        removed.map_err(fail)?;
+    for name in leftovers {
+        if ![JOURNAL, SEGMENTS].contains(&name.as_str()) {
+            disk.remove(&name)?;
+            continue;
+        }
+        // The folders themselves are made where they are missing only.
+        for file in disk.list(&name)? {
+            disk.remove(&format!("{name}/{file}"))?;
+        }
     }
     Ok(())
 }

@@ -163,9 +163,8 @@ impl PoolError {
     pub fn is_no_space(&self) -> bool {
         match self {
             PoolError::Volume { source, .. } => source.is_no_space(),
-            PoolError::Disk(error) | PoolError::Journal(JournalError::Disk(error)) => {
-                error.is_no_space()
-            }
+            PoolError::Disk(error) => error.is_no_space(),
+            PoolError::Journal(error) => error.is_no_space(),
             PoolError::Block(error) | PoolError::Tree(TreeError::Block(error)) => {
                 error.is_no_space()
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::catalog::{Catalog, SnapshotEntry, catalog_transaction};
 use super::cut::{Action, Cut};
 use super::records::{SnapshotRecord, snapshot_key};
-use super::volumes::of;
+use super::volumes::{of, reap};
 use super::{Pool, PoolError, PoolResult, Rollback, SnapshotInfo};
 use crate::base::{Lsn, SnapshotId, SnapshotName, Value, VolumeId, VolumeName};
 use crate::journal::Change;
@@ -174,7 +174,7 @@ impl Pool {
         self.sync_cut_volume(&live, volume)?;
         self.sync_journal(at)?;
         // What was unlinked but open at the snapshot has no holder now.
-        live.reap_orphans().map_err(of(volume))?;
+        reap(&live).map_err(of(volume))?;
         Ok(Rollback { kept, old_epoch })
     }
 

@@ -486,6 +486,34 @@ fn a_pool_has_one_owner_and_an_empty_folder() {
     assert!(matches!(none, PoolError::NotAPool { .. }), "{none}");
 }
 
+/// What a creation that was cut short has left on the host goes with the next one; a folder that
+/// never is left by one, as that of an index, is somebody's data.
+#[test]
+fn what_a_creation_left_goes_with_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for _ in 0..2 {
+        Pool::create(path).unwrap();
+        let pool = Pool::open(path, PoolOptions::default()).unwrap();
+        pool.close().unwrap();
+        drop(pool);
+        std::fs::remove_dir_all(path.join("index")).unwrap();
+        let again = Pool::create(path).unwrap_err();
+        assert!(matches!(again, PoolError::NotEmpty { .. }), "{again}");
+        let reserve = path.join("reserve");
+        std::fs::remove_file(reserve).unwrap();
+        std::fs::remove_file(path.join("pool.toml")).unwrap();
+        std::fs::write(path.join("pool.toml.tmp"), "half").unwrap();
+        std::fs::write(path.join("segments/strange"), "left").unwrap();
+    }
+    std::fs::create_dir(path.join("index")).unwrap();
+    let refused = Pool::create(path).unwrap_err();
+    assert!(
+        matches!(&refused, PoolError::NotEmpty { found, .. } if found == "index"),
+        "{refused}"
+    );
+}
+
 fn damage(path: &Path, offset: u64, bytes: &[u8]) {
     let file = OpenOptions::new().write(true).open(path).unwrap();
     file.write_all_at(bytes, offset).unwrap();

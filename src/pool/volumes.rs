@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::catalog::{Catalog, VolumeEntry, catalog_transaction};
+use super::checkpoint::chain;
 use super::cut::{Action, Cut};
 use super::records::{VolumeRecord, volume_key};
 use super::settings::is_block_size;
@@ -12,10 +13,12 @@ use crate::base::sync::{Sabotage, is_sabotaged};
 use crate::base::{SnapshotName, Value, VolumeId, VolumeName};
 use crate::disk::{Step, performs};
 use crate::journal::{Change, JournalPosition, RecordKind};
-use crate::volume::{FsError, Volume};
+use crate::volume::core::admission::Need;
+use crate::volume::{FsError, FsResult, Volume};
 
 impl Pool {
-    /// Creates an empty volume with its root folder. Durable when it returns.
+    /// Creates an empty volume with its root folder, or none where the medium has no room. Durable
+    /// when it returns.
     pub fn create_volume(&self, new: &NewVolume) -> PoolResult<VolumeInfo> {
         let block_size = new.block_size.unwrap_or(self.default_block_size);
         if !is_block_size(block_size) {
@@ -23,6 +26,7 @@ impl Pool {
                 "block size {block_size} is not one of 4K, 8K, 16K, 32K, 64K, 128K"
             )));
         }
+        self.shared.enter(Need::Room).map_err(of(&new.name))?;
         let volume = {
             let mut catalog = self.catalog.lock();
             catalog.check_new_volume(&new.name)?;
@@ -49,11 +53,26 @@ impl Pool {
             self.cut(&mut catalog, &cut)?;
             catalog.volume(&new.name)?.volume.clone()
         };
-        volume
-            .format(new.uid, new.gid, new.mode)
-            .map_err(of(&new.name))?;
+        if let Err(error) = volume.format(new.uid, new.gid, new.mode) {
+            drop(volume);
+            if error.is_no_space() {
+                self.withdraw_volume(&new.name);
+            }
+            return Err(of(&new.name)(error));
+        }
         volume.sync().map_err(of(&new.name))?;
         self.volume_info(&new.name)
+    }
+
+    /// Removes a volume whose creation was refused between its two records. Where that is refused,
+    /// too, it stays without a root folder, which the next opening makes, and can be removed.
+    fn withdraw_volume(&self, name: &VolumeName) {
+        if let Err(error) = self.remove_volume(name) {
+            log::warn!(
+                "volume '{name}' is unfinished, and stays: {}",
+                chain(&error)
+            );
+        }
     }
 
     /// All volumes, sorted by name.
@@ -163,7 +182,7 @@ impl Pool {
         self.sync_journal(at)?;
         // Files that were unlinked but open in the source have no holder in the clone.
         let clone = self.open_volume(new)?;
-        clone.reap_orphans().map_err(of(new))?;
+        reap(&clone).map_err(of(new))?;
         self.volume_info(new)
     }
 
@@ -208,6 +227,18 @@ impl Pool {
             action: "find a random key for a volume of",
             source,
         })
+    }
+}
+
+/// Removes the files of a copy that nobody can have open. Where there is no room for the records
+/// they wait for the next opening: what was asked for has happened.
+pub(super) fn reap(copy: &Volume) -> FsResult<()> {
+    match copy.reap_orphans() {
+        Err(error) if error.is_no_space() => {
+            log::warn!("files without names stay for now: {}", chain(&error));
+            Ok(())
+        }
+        reaped => reaped.map(drop),
     }
 }
 

@@ -115,8 +115,7 @@ impl FsError {
         match self {
             FsError::NoSpace => true,
             FsError::Block(error) | FsError::Tree(TreeError::Block(error)) => error.is_no_space(),
-            FsError::Journal(JournalError::Full { .. }) => true,
-            FsError::Journal(JournalError::Disk(error)) => error.is_no_space(),
+            FsError::Journal(error) => error.is_no_space(),
             _ => false,
         }
     }

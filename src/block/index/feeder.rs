@@ -214,6 +214,8 @@ impl Feeder {
                 }
                 let until = Coverage::Until(batch.last().map_or(from, |frame| frame.end()));
                 batch.sort_unstable_by_key(|frame| frame.id);
+                #[cfg(test)]
+                super::upset::reach(&self.dir).map_err(sled::Error::from)?;
                 content.insert(id, batch)?;
                 content.cover(id, until)?;
                 self.coverage.insert(id, until);

@@ -14,6 +14,8 @@ mod feeder;
 mod plain;
 mod recent;
 mod tree;
+#[cfg(test)]
+pub(crate) mod upset;
 mod walk;
 
 use std::collections::BTreeSet;

@@ -17,7 +17,8 @@ pub(crate) enum Fault {
     FailFolderSync(u64),
     /// The write after so many further ones fails.
     FailWrite(u64),
-    /// The write after so many further ones finds no room, as one into a hole may.
+    /// The write after so many further ones finds no room for its second half, as one into a hole,
+    /// or on a host that never writes in place, may.
     FullWrite(u64),
     /// The read after so many further ones fails.
     FailRead(u64),
@@ -61,7 +62,7 @@ pub(super) enum Kind {
 pub(super) enum Trouble {
     /// With EIO, having done what the fault model says.
     Fails,
-    /// With ENOSPC, having done nothing.
+    /// With ENOSPC, having done a part.
     NoRoom,
     /// A read ends early.
     Short,

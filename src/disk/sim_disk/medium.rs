@@ -229,7 +229,7 @@ impl DiskFile for SimFile {
                     Err(broken("write to", &self.path))
                 }
                 Some(Trouble::NoRoom) => {
-                    bytes.clear();
+                    bytes.truncate(bytes.len() / 2);
                     Err(full("write to", &self.path))
                 }
                 _ if more > room => {

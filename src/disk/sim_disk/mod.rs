@@ -28,8 +28,9 @@
 //! * **A failed write** ([`Fault::FailWrite`]): its first half has been written.
 //! * **A failed read** ([`Fault::FailRead`]): an error, and nothing else.
 //! * **A full medium** ([`Fault::Full`], [`SimDisk::set_capacity`]): what needs room gets ENOSPC: a
-//!   new file, a longer one. A write gets the part that still fits. Overwriting needs no room;
-//!   removing a file makes some. [`Disk::space`] tells what is free.
+//!   new file, a longer one. A write gets the part that still fits. Overwriting needs no room, but
+//!   for the one write that [`Fault::FullWrite`] refuses after its first half; removing a file
+//!   makes some. [`Disk::space`] tells what is free.
 //! * **Interruptions** ([`Rates::interrupted`]): EINTR and EAGAIN before a call does anything.
 //!
 //! [`Rates`] let the same happen at random throughout.

@@ -33,6 +33,10 @@ struct State {
     fail_writes: bool,
     fail_syncs: bool,
     fail_creates: bool,
+    /// From this offset of each file on there is no room.
+    full_from: Option<u64>,
+    /// When a write has found no room no other one does.
+    full_after: bool,
     /// Syncs wait while this is set.
     gate_closed: bool,
     syncs_started: usize,
@@ -97,6 +101,13 @@ impl MemDisk {
 
     pub(super) fn fail_creates(&self, fail: bool) {
         self.control.state.lock().fail_creates = fail;
+    }
+
+    /// Writes get what lies below this offset of a file, and no room beyond; with `after`, once
+    /// one was refused, none gets anything.
+    pub(super) fn fill_from(&self, offset: Option<u64>, after: bool) {
+        let mut state = self.control.state.lock();
+        (state.full_from, state.full_after) = (offset, after);
     }
 
     /// Makes syncs wait, or lets them go on.
@@ -220,14 +231,25 @@ impl DiskFile for MemFile {
     }
 
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> DiskResult<()> {
+        let mut bytes = parts.concat();
+        let mut outcome = Ok(());
         {
             let mut state = self.control.state.lock();
             state.writes += 1;
             if state.fail_writes {
                 return Err(fail("write", &self.path, io::ErrorKind::Other));
             }
+            let fitting = state
+                .full_from
+                .map_or(u64::MAX, |from| from.saturating_sub(offset));
+            if fitting < bytes.len() as u64 {
+                bytes.truncate(fitting as usize);
+                outcome = Err(fail("write", &self.path, io::ErrorKind::StorageFull));
+                if state.full_after {
+                    state.full_from = Some(0);
+                }
+            }
         }
-        let bytes = parts.concat();
         let mut image = self.image.lock();
         let end = offset as usize + bytes.len();
         if image.live.len() < end {
@@ -243,7 +265,7 @@ impl DiskFile for MemFile {
             at += sector.len();
             rest = behind;
         }
-        Ok(())
+        outcome
     }
 
     fn len(&self) -> DiskResult<u64> {

@@ -8,7 +8,7 @@ use super::files::rule_of;
 use super::report::{CheckOptions, CheckReport, Repair};
 use super::subject::{IndexToCheck, State, Subject};
 use super::violation::{InodeRule, StateName, Violation};
-use super::watch::{Watch, WatchedNodes};
+use super::watch::{PlacedNodes, Watch, WatchedNodes};
 use crate::base::{Ino, Key, Place, Pointer, SegmentId};
 use crate::block::{BlockError, Depth, Healed, SegmentFault, SegmentFindings};
 use crate::pool::checkpoint::chain;
@@ -144,20 +144,30 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
+    /// While trees are walked nothing is told of but what was healed, perhaps by a copy elsewhere.
+    fn placed(&self) -> PlacedNodes<'_> {
+        PlacedNodes {
+            nodes: &self.nodes,
+            store: &self.subject.shared.store,
+            findings: self.options.read_data.then_some(&self.findings),
+            healed: &self.told,
+        }
+    }
+
     /// The catalog, every volume and every snapshot.
     fn trees(&mut self) -> PoolResult<()> {
         let subject = self.subject;
         self.found = Found::default();
-        let report = &mut self.report;
-        (report.volumes, report.snapshots) = (0, 0);
-        (report.entries, report.blocks, report.bytes) = (0, 0, 0);
-        let mut bad = Vec::new();
+        let (mut bad, mut entries) = (Vec::new(), 0);
         tree::check(
-            &self.nodes,
+            &self.placed(),
             subject.catalog.as_ref(),
-            &mut |_, _| report.entries += 1,
+            &mut |_, _| entries += 1,
             &mut |node| bad.push((None, node)),
         );
+        let report = &mut self.report;
+        (report.volumes, report.snapshots) = (0, 0);
+        (report.entries, report.blocks, report.bytes) = (entries, 0, 0);
         self.found.nodes = bad;
         for family in &subject.families {
             self.report.volumes += 1;
@@ -178,7 +188,7 @@ impl<'a> Checker<'a> {
         let (levels, root) = state.layer.chain();
         let (mut bad, mut entries) = (Vec::new(), 0);
         tree::check(
-            &self.nodes,
+            &self.placed(),
             root.as_ref(),
             &mut |_, _| entries += 1,
             &mut |node| bad.push((Some(state), node)),

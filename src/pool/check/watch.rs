@@ -1,5 +1,6 @@
 //! What goes along with long work: progress, its end before time, and a limit on the bytes read.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,8 +10,8 @@ use crate::base::sync::Mutex;
 
 use crate::base::pace::Pace;
 use crate::base::progress::Progress;
-use crate::base::{Clock, Pointer};
-use crate::block::BlockError;
+use crate::base::{Clock, Place, Pointer, SegmentId};
+use crate::block::{BlockError, BlockStore, SegmentFindings};
 use crate::tree::{Node, NodeStore, TreeResult};
 
 /// Records between two reports.
@@ -106,6 +107,46 @@ impl NodeStore for WatchedNodes<'_> {
         self.watched(node, || {
             self.nodes.read_node_uncached(node, expected_height)
         })
+    }
+
+    fn write_node(&self, node: Node) -> TreeResult<Pointer> {
+        self.nodes.write_node(node)
+    }
+}
+
+/// Nodes as they lie at the places that trees name: readers are served from a healthy copy where
+/// there is one, and would never see what there is to heal.
+pub(super) struct PlacedNodes<'a> {
+    pub(super) nodes: &'a WatchedNodes<'a>,
+    pub(super) store: &'a BlockStore,
+    /// What was found in segments that were read to the last byte.
+    pub(super) findings: Option<&'a HashMap<SegmentId, SegmentFindings>>,
+    /// Where frames lie that were healed.
+    pub(super) healed: &'a HashSet<(SegmentId, u32)>,
+}
+
+impl PlacedNodes<'_> {
+    /// Whether a node need not be read at its place.
+    fn is_known(&self, node: &Pointer) -> bool {
+        let Place {
+            segment, offset, ..
+        } = node.place;
+        let findings = self.findings.and_then(|findings| findings.get(&segment));
+        findings.is_some_and(|findings| findings.holds(node))
+            || self.healed.contains(&(segment, offset))
+    }
+}
+
+impl NodeStore for PlacedNodes<'_> {
+    fn read_node(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>> {
+        self.nodes.read_node(node, expected_height)
+    }
+
+    fn read_node_uncached(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>> {
+        if !self.is_known(node) {
+            self.store.verify(node)?;
+        }
+        self.nodes.read_node_uncached(node, expected_height)
     }
 
     fn write_node(&self, node: Node) -> TreeResult<Pointer> {

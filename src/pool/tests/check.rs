@@ -1,6 +1,7 @@
 //! Check, scrub and repair: damage of each kind, made on purpose, and what becomes of it.
 
 mod damage;
+mod kinds;
 mod outage;
 mod repair;
 

@@ -11,6 +11,7 @@
 //!
 //! `VOLFS_SEEDS=7` or `VOLFS_SEEDS=3,5` or `VOLFS_SEEDS=100..200` runs those seeds instead.
 
+mod acl;
 mod aside;
 pub(crate) mod canaries;
 mod change;
@@ -33,8 +34,10 @@ mod world;
 use habits::Habits;
 use run::{Covered, live};
 
-pub(super) use damage::{Survey, survey};
-pub(super) use effects::{disk_full_anywhere, outage_anywhere, prepared};
+pub(super) use damage::{Costs, Survey, survey};
+pub(super) use effects::{
+    OnFull, disk_full_anywhere, on_a_full_disk, outage_anywhere, prepare, prepared,
+};
 pub(super) use index::IndexFolder;
 pub(super) use model::Floor;
 pub(super) use scripts::scene;
@@ -88,8 +91,10 @@ fn an_outage_at_any_effect_leaves_a_prefix_with_everything_synced() {
         "clone of the live state",
     ] {
         let outages = outage_anywhere(scene(script));
-        println!("{script}: {outages} outages");
-        disk_full_anywhere(scene(script));
+        let full = disk_full_anywhere(scene(script), Fault::Full);
+        let refused = disk_full_anywhere(scene(script), Fault::FullWrite);
+        println!("{script}: {outages} outages, full at {full} calls, {refused} writes refused");
+        assert!(refused > 0, "{script} writes nothing");
     }
 }
 

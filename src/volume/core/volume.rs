@@ -357,9 +357,9 @@ impl Volume {
         self.unsynced.lock().reach()
     }
 
-    /// A full journal is a passing state; any other failure ends the volume's changes.
+    /// A full journal or disk is a passing state; any other failure ends the volume's changes.
     fn journal_failed(&self, error: JournalError) -> FsError {
-        if !matches!(error, JournalError::Full { .. }) {
+        if !error.is_passing() {
             self.poison(&format!("the journal failed: {}", chain(&error)));
         }
         FsError::Journal(error)
@@ -460,7 +460,7 @@ impl Volume {
         match journal.append(RecordKind::Watermark, self.settings.id, &[&marks]) {
             Ok(position) => Ok(position.lsn),
             // A hint that finds no room is left out.
-            Err(JournalError::Full { .. }) => Ok(Lsn(0)),
+            Err(error) if error.is_passing() => Ok(Lsn(0)),
             Err(error) => Err(self.journal_failed(error)),
         }
     }

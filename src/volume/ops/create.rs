@@ -1,6 +1,7 @@
 //! New inodes: create, mkdir, mknod, symlink, and the root.
 
 use crate::base::{Ino, Timestamp, Value};
+use crate::volume::core::admission::Need;
 use crate::volume::records::{Dirent, FileKind, Inode};
 use crate::volume::{Edit, FsError, FsResult, Request, Volume, keys};
 
@@ -13,9 +14,10 @@ const TARGET_BYTES_MAX: usize = 4095;
 const SGID: u16 = 0o2000;
 
 impl Volume {
-    /// First use of a new volume: makes the root folder. Fails with Exists.
+    /// First use of a new volume: makes the root folder, also when the medium is full. Fails with
+    /// Exists.
     pub fn format(&self, uid: u32, gid: u32, perm: u16) -> FsResult<()> {
-        self.update(&Request::default(), |edit| {
+        self.update_with(Need::Little, &Request::default(), |edit| {
             if edit.get(&keys::inode(Ino::ROOT))?.is_some() {
                 return Err(FsError::Exists);
             }

@@ -6,6 +6,7 @@ use super::super::crash::{IndexFolder, World};
 use super::super::{name, new_volume, noise, put, read};
 use crate::base::SplitMix64;
 use crate::base::progress::Silent;
+use crate::block::upset::{Armed, Upset};
 use crate::pool::Pool;
 
 const LEN: usize = 200_000;
@@ -87,38 +88,82 @@ fn the_index_folder_is_garbage() {
     }
 }
 
-/// Power is lost while the index is built anew: the medium loses what it may, and the folder is
-/// as it was at some moment of the building.
+/// Closed, and the index gone: the next opening builds it anew.
+fn without_index() -> World {
+    let mut world = indexed();
+    world.pool().close().unwrap();
+    world.replace_disk(world.disk.kill());
+    index(&world).lose().unwrap();
+    world
+}
+
+/// How many batches of frames a rebuild feeds, which is one for each segment.
+fn batches(world: &World) -> u64 {
+    let files = world.disk.files().into_iter();
+    files.filter(|(path, _)| path.ends_with(".data")).count() as u64
+}
+
+/// Power is lost while the index is built anew, after each of the batches it is fed with: the
+/// medium loses what it may, and the folder is as it was at that moment.
 #[test]
 fn power_loss_during_an_index_rebuild() {
-    for seed in 0..6 {
-        let mut world = indexed();
+    let batches = batches(&without_index());
+    assert!(batches > 1, "there is nothing half built");
+    for fed in 0..batches {
+        for seed in 0..3 {
+            let mut world = without_index();
+            let paused = Armed::new(&index(&world).path(), Upset::Pause, fed);
+            world.open_as_it_is();
+            paused.wait(1);
+            assert!(!world.pool().shared.store.stats().index_ready);
+            index(&world).keep_a_copy().unwrap();
+            let left = world.disk.crash(seed);
+            drop(paused);
+            world.replace_disk(left);
+            index(&world).roll_back().unwrap();
+            world.open_as_it_is();
+            is_whole(&world);
+        }
+    }
+}
+
+/// The disk is full while the index is built anew, from each batch on that it is fed with: the
+/// pool works without, and says what it holds; with room again the index is built.
+#[test]
+fn disk_full_during_an_index_rebuild() {
+    /// After so many attempts it is given up until the next opening.
+    const ATTEMPTS: u64 = 3;
+    for fed in 0..batches(&without_index()) {
+        let mut world = without_index();
+        let full = Armed::new(&index(&world).path(), Upset::NoRoom, fed);
+        world.open_as_it_is();
+        full.wait(1);
+        assert!(!world.pool().shared.store.stats().index_ready);
+        write(world.pool(), "three", 3);
+        works_without(&world);
+        full.wait(ATTEMPTS);
+        write(world.pool(), "four", 4);
+        works_without(&world);
+        drop(full);
         world.pool().close().unwrap();
         world.replace_disk(world.disk.kill());
-        index(&world).lose().unwrap();
-        world.open_as_it_is();
-        for _ in 0..seed * 20 {
-            std::thread::yield_now();
-        }
-        // The building may remove what is being copied: then the copy is what it came to.
-        let _ = index(&world).keep_a_copy();
-        world.replace_disk(world.disk.crash(seed));
-        index(&world).roll_back().unwrap();
         world.open_as_it_is();
         is_whole(&world);
     }
 }
 
-/// There is no room for the index's folder: the pool works without, and says what it holds.
+/// There is no room even for the index's folder, or something is in its way: the same.
 #[test]
-fn disk_full_during_an_index_rebuild() {
-    let mut world = indexed();
-    world.pool().close().unwrap();
-    world.replace_disk(world.disk.kill());
-    index(&world).lose().unwrap();
+fn an_index_folder_that_cannot_be_made() {
+    let mut world = without_index();
     std::fs::write(index(&world).path(), b"in the way").unwrap();
     world.open_as_it_is();
     write(world.pool(), "three", 3);
+    works_without(&world);
+}
+
+/// Everything can be read without an index, and a check finds nothing.
+fn works_without(world: &World) {
     let volume = world.pool().open_volume(&name("a")).unwrap();
     assert_eq!(read(&volume, "two").unwrap(), noise(2, LEN));
     assert_eq!(read(&volume, "three").unwrap(), noise(3, LEN));

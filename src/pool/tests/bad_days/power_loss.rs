@@ -2,7 +2,7 @@
 //! acknowledged, is there afterwards, and also when the recovery from it is cut short.
 
 use super::super::crash::{Floor, World, outage_anywhere, prepared, scene};
-use crate::disk::Fault;
+use crate::disk::{Fault, SimDisk};
 use crate::pool::PoolError;
 
 /// During a volume's creation.
@@ -53,7 +53,8 @@ fn power_loss_during_a_clone() {
     assert!(outage_anywhere(scene("clone")) > 20);
 }
 
-/// During the creation of the first pool: there is none, and it can be made again, or it opens.
+/// During the creation of the first pool: it opens, or there is none, and it can be made again on
+/// what is left, as often as that is cut short.
 #[test]
 fn power_loss_during_the_first_pool_creation() {
     let mut whole = World::started(0);
@@ -75,15 +76,34 @@ fn power_loss_during_the_first_pool_creation() {
                 Err(PoolError::NotAPool { .. }) => {
                     assert!(created.is_err(), "the created pool is gone");
                     none += 1;
+                    left.arm(Fault::Die(moment / 2));
+                    let disk = std::mem::replace(&mut world.disk, left);
+                    let again = world.create();
+                    assert!(again.is_ok() || world.disk.has_failed(), "{again:?}");
+                    for twice in [world.disk.kill(), world.disk.crash(loss)] {
+                        make_again(&mut world, twice);
+                    }
+                    world.replace_disk(disk);
                 }
                 Err(other) => panic!("neither a pool nor none: {other:?}"),
             }
         }
-        world.clear();
-        world.create().unwrap();
-        world.open().unwrap();
+        let killed = world.disk.kill();
+        make_again(&mut world, killed);
     }
     assert!(none > 20 && some > 3, "{none} {some}");
+}
+
+/// There is a pool on this medium, or one can be made there.
+fn make_again(world: &mut World, medium: SimDisk) {
+    world.replace_disk(medium);
+    if !world.exists() {
+        world.create().unwrap();
+    }
+    world.open().unwrap();
+    assert!(world.pool().volumes().is_empty());
+    let refused = world.create().unwrap_err();
+    assert!(matches!(refused, PoolError::NotEmpty { .. }), "{refused:?}");
 }
 
 /// During recovery, at each of its effects, with more and more recoveries that are cut short

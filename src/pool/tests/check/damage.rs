@@ -399,7 +399,7 @@ fn lost_nodes_of_the_catalog_are_named() {
     );
 }
 
-/// Broken rules between inodes are told with rule, inode and path: links, sizes, orphans, parents.
+/// Broken rules between inodes are told with rule, inode and path: links, sizes, orphans.
 #[test]
 fn rules_between_inodes_are_checked() {
     let break_rule = |change: &dyn Fn(&Volume, Ino)| {

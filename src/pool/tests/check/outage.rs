@@ -4,6 +4,7 @@ use super::*;
 use crate::base::{Nature, PoolId, SystemClock, Timestamp};
 use crate::disk::{Disk, Fault, SimDisk, Step};
 use crate::journal::JournalOptions;
+use crate::pool::PoolResult;
 use crate::pool::check::inspect_on;
 use crate::pool::recovery::Ground;
 use crate::pool::repair::repair_on;
@@ -39,7 +40,19 @@ fn ground(disk: &SimDisk) -> Ground {
     }
 }
 
-fn open(disk: &SimDisk) -> Arc<Pool> {
+/// A medium with a new pool.
+pub(super) fn created() -> SimDisk {
+    let disk = SimDisk::new();
+    Pool::create_on(&disk, Path::new("simulated"), &file(), &journal()).unwrap();
+    disk
+}
+
+/// What a check of the pool at rest finds.
+pub(super) fn inspect(disk: &SimDisk) -> PoolResult<CheckReport> {
+    inspect_on(&ground(disk), &file(), &deep(), &Silent)
+}
+
+pub(super) fn open(disk: &SimDisk) -> Arc<Pool> {
     Pool::open_on(ground(disk), &file(), &PoolOptions::default()).unwrap()
 }
 
@@ -75,8 +88,7 @@ fn place_of(disk: &SimDisk, wanted: &[u8]) -> (String, usize) {
 /// Volume `a` with `kept`, which has copies in `b`, and `lost`, which has none; a frame of each is
 /// damaged, and a table of contents, and a superblock slot.
 fn damaged() -> SimDisk {
-    let disk = SimDisk::new();
-    Pool::create_on(&disk, Path::new("simulated"), &file(), &journal()).unwrap();
+    let disk = created();
     for (volume, files) in [
         ("a", &[("kept", 1), ("lost", 2)][..]),
         ("b", &[("copy", 1)]),
@@ -274,8 +286,7 @@ fn without_header(disk: &SimDisk, segment: &str) -> SimDisk {
 /// A pool with `durable`, from a process that ended well, and `new`, which is not synced; and the
 /// segments that are durable.
 fn with_unsynced_segments() -> (SimDisk, Vec<String>) {
-    let disk = SimDisk::new();
-    Pool::create_on(&disk, Path::new("simulated"), &file(), &journal()).unwrap();
+    let disk = created();
     let pool = open(&disk);
     pool.create_volume(&new_volume("a")).unwrap();
     let volume = pool.open_volume(&name("a")).unwrap();

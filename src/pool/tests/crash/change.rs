@@ -4,9 +4,10 @@ use std::fmt;
 
 use super::super::WHO;
 use super::tree::{Content, Outcome, Tree, split};
-use crate::base::Ino;
+use crate::base::{Ino, Timestamp};
 use crate::volume::ops::XattrMode;
-use crate::volume::ops::{AllocateMode, FileKind, NewNode, RenameMode, SetAttr, WriteMode};
+use crate::volume::ops::{AllocateMode, FileKind, NewNode, RenameMode};
+use crate::volume::ops::{SetAttr, SetTime, WriteMode};
 use crate::volume::{FsError, FsResult, Volume};
 
 /// Bytes of a block of these volumes.
@@ -23,14 +24,28 @@ pub(super) enum Change {
     RemoveFolder(String),
     Rename(String, String),
     Exchange(String, String),
+    /// Refused if the new name exists.
+    RenameNew(String, String),
+    /// Leaves a whiteout at the old name.
+    RenameAway(String, String),
+    /// A pipe or a device with its number.
+    Special(String, FileKind, u32),
     Write(String, u64, Vec<u8>),
     Truncate(String, u64),
     Punch(String, u64, u64),
     Zero(String, u64, u64),
+    /// As `Zero`, within the file's size.
+    ZeroInside(String, u64, u64),
+    Allocate(String, u64, u64),
+    /// Changes no content and no size.
+    AllocateKeepSize(String, u64, u64),
     Copy((String, u64), (String, u64), u64),
     SetXattr(String, String, Vec<u8>, XattrMode),
     RemoveXattr(String, String),
     Chmod(String, u16),
+    Chown(String, u32, u32),
+    /// Sets the times of the last access and of the last change.
+    Times(String, Timestamp, Timestamp),
     /// Changes nothing.
     Lookup(String),
 }
@@ -60,6 +75,16 @@ impl fmt::Debug for Change {
             }
             Change::RemoveXattr(path, name) => write!(f, "removexattr {path} {name}"),
             Change::Chmod(path, perm) => write!(f, "chmod {path} {perm:o}"),
+            Change::RenameNew(from, to) => write!(f, "rename {from} to new {to}"),
+            Change::RenameAway(from, to) => write!(f, "rename {from} to {to}, whiteout"),
+            Change::Special(path, kind, rdev) => write!(f, "mknod {path} {kind:?} {rdev}"),
+            Change::ZeroInside(path, at, len) => write!(f, "zero inside {path}, {len} at {at}"),
+            Change::Allocate(path, at, len) => write!(f, "allocate {path}, {len} at {at}"),
+            Change::AllocateKeepSize(path, at, len) => {
+                write!(f, "allocate {path}, {len} at {at}, same size")
+            }
+            Change::Chown(path, uid, gid) => write!(f, "chown {path} {uid}:{gid}"),
+            Change::Times(path, atime, mtime) => write!(f, "utimens {path} {atime:?} {mtime:?}"),
             Change::Lookup(path) => write!(f, "look up {path}"),
         }
     }
@@ -88,27 +113,39 @@ impl Change {
             Change::Create(path) => tree.create(path, Content::File(Default::default()), 0o644),
             Change::Folder(path) => tree.create(path, Content::Folder, 0o755),
             Change::Symlink(path, to) => tree.create(path, Content::Link(to.clone()), 0o777),
+            Change::Special(path, kind, rdev) => {
+                let content = Content::Special(format!("{kind:?}"), *rdev);
+                tree.create(path, content, 0o640)
+            }
             Change::Link(from, to) => tree.link(from, to),
             Change::Remove(path) => tree.unlink(path),
             Change::RemoveFolder(path) => tree.rmdir(path),
             Change::Rename(from, to) => tree.rename(from, to),
+            Change::RenameNew(from, to) => tree.rename_to_new(from, to),
+            Change::RenameAway(from, to) => tree.rename_away(from, to),
             Change::Exchange(one, two) => tree.exchange(one, two),
             Change::Write(path, at, new) => tree.write(path, *at, new),
             Change::Truncate(path, len) => tree.truncate(path, *len),
             Change::Punch(path, at, len) => tree.zero(path, *at, *len, false),
             Change::Zero(path, at, len) => tree.zero(path, *at, *len, true),
+            Change::ZeroInside(path, at, len) => tree.zero(path, *at, *len, false),
+            Change::Allocate(path, at, len) => tree.grow(path, at + len),
+            Change::AllocateKeepSize(path, ..) => tree.check_file(path),
             Change::Copy(from, to, len) => tree.copy((&from.0, from.1), (&to.0, to.1), *len),
             Change::SetXattr(path, name, value, mode) => tree.setxattr(path, name, value, *mode),
             Change::RemoveXattr(path, name) => tree.removexattr(path, name),
             Change::Chmod(path, perm) => tree.chmod(path, *perm),
+            Change::Chown(path, uid, gid) => tree.chown(path, (*uid, *gid)),
+            Change::Times(path, atime, mtime) => tree.set_times(path, *atime, *mtime),
             Change::Lookup(path) => tree.lookup(path),
         }
     }
 
     pub(super) fn perform(&self, volume: &Volume) -> FsResult<()> {
         match self {
-            Change::Create(path) => make(volume, path, FileKind::Regular, 0o644),
-            Change::Folder(path) => make(volume, path, FileKind::Directory, 0o755),
+            Change::Create(path) => make(volume, path, FileKind::Regular, 0o644, 0),
+            Change::Folder(path) => make(volume, path, FileKind::Directory, 0o755, 0),
+            Change::Special(path, kind, rdev) => make(volume, path, *kind, 0o640, *rdev),
             Change::Symlink(path, to) => {
                 let (parent, name) = place(volume, path)?;
                 let made = volume.symlink(&WHO, parent, name, to.as_bytes());
@@ -126,15 +163,23 @@ impl Change {
             }
             Change::Rename(from, to) => rename(volume, from, to, RenameMode::Replace),
             Change::Exchange(one, two) => rename(volume, one, two, RenameMode::Exchange),
+            Change::RenameNew(from, to) => rename(volume, from, to, RenameMode::NoReplace),
+            Change::RenameAway(from, to) => rename(volume, from, to, RenameMode::Whiteout),
             Change::Lookup(path) => find(volume, path).map(|_| ()),
-            Change::SetXattr(..) | Change::RemoveXattr(..) | Change::Chmod(..) => {
-                self.perform_on_attributes(volume)
-            }
+            Change::SetXattr(..)
+            | Change::RemoveXattr(..)
+            | Change::Chmod(..)
+            | Change::Chown(..)
+            | Change::Times(..) => self.perform_on_attributes(volume),
             _ => self.perform_on_content(volume),
         }
     }
 
     fn perform_on_attributes(&self, volume: &Volume) -> FsResult<()> {
+        let set = |path: &String, set: SetAttr| {
+            let ino = find(volume, path)?;
+            volume.setattr(&WHO, ino, &set).map(|_| ())
+        };
         match self {
             Change::SetXattr(path, name, value, mode) => {
                 let ino = find(volume, path)?;
@@ -145,12 +190,26 @@ impl Change {
                 volume.removexattr(&WHO, ino, name.as_bytes())
             }
             Change::Chmod(path, perm) => {
-                let set = SetAttr {
-                    perm: Some(*perm),
-                    ..SetAttr::default()
-                };
-                let ino = find(volume, path)?;
-                volume.setattr(&WHO, ino, &set).map(|_| ())
+                let perm = Some(*perm);
+                let other = SetAttr::default();
+                set(path, SetAttr { perm, ..other })
+            }
+            Change::Chown(path, uid, gid) => {
+                let (uid, gid) = (Some(*uid), Some(*gid));
+                let other = SetAttr::default();
+                set(path, SetAttr { uid, gid, ..other })
+            }
+            Change::Times(path, atime, mtime) => {
+                let (atime, mtime) = (Some(SetTime::At(*atime)), Some(SetTime::At(*mtime)));
+                let other = SetAttr::default();
+                set(
+                    path,
+                    SetAttr {
+                        atime,
+                        mtime,
+                        ..other
+                    },
+                )
             }
             other => unreachable!("{other:?} changes no attributes"),
         }
@@ -179,6 +238,14 @@ impl Change {
                 let mode = AllocateMode::ZeroRange { keep_size: false };
                 allocate(path, *at, *len, mode)
             }
+            Change::ZeroInside(path, at, len) => {
+                let mode = AllocateMode::ZeroRange { keep_size: true };
+                allocate(path, *at, *len, mode)
+            }
+            Change::Allocate(path, at, len) => allocate(path, *at, *len, AllocateMode::Allocate),
+            Change::AllocateKeepSize(path, at, len) => {
+                allocate(path, *at, *len, AllocateMode::KeepSize)
+            }
             Change::Copy(from, to, len) => copy(volume, from, to, *len),
             other => unreachable!("{other:?} changes no content"),
         }
@@ -192,12 +259,12 @@ pub(super) fn variant(error: &FsError) -> String {
     text[..end.unwrap_or(text.len())].to_owned()
 }
 
-fn make(volume: &Volume, path: &str, kind: FileKind, perm: u16) -> FsResult<()> {
+fn make(volume: &Volume, path: &str, kind: FileKind, perm: u16, rdev: u32) -> FsResult<()> {
     let new = NewNode {
         kind,
         perm,
         umask: 0,
-        rdev: 0,
+        rdev,
     };
     let (parent, name) = place(volume, path)?;
     volume.create(&WHO, parent, name, &new).map(|_| ())

@@ -1,9 +1,10 @@
 //! Random changes: valid ones for a tree, and ones that must be refused.
 
+use super::acl;
 use super::change::{BLOCK, Change};
 use super::tree::{Content, Node, Tree};
-use crate::base::SplitMix64;
-use crate::volume::ops::XattrMode;
+use crate::base::{SplitMix64, Timestamp};
+use crate::volume::ops::{FileKind, XattrMode};
 
 const FILES_MAX: usize = 5;
 const FILE_BYTES_MAX: u64 = 160 << 10;
@@ -60,7 +61,7 @@ impl<'a> Choice<'a> {
 
     /// A file or a folder.
     fn node(&mut self) -> Option<String> {
-        self.of(|node| !matches!(node.content, Content::Link(_)))
+        self.of(|node| node.is_file() || node.is_folder())
     }
 
     fn new_name(&mut self, stem: &str) -> String {
@@ -110,10 +111,20 @@ impl<'a> Choice<'a> {
     fn names(&mut self, kind: u64) -> Option<Change> {
         let new_folder = format!("d{}", self.random.below(3));
         Some(match kind {
-            12..15 => Change::Folder(new_folder),
+            12..14 => Change::Folder(new_folder),
+            14 => {
+                let (kind, rdev) = match self.random.below(3) {
+                    0 => (FileKind::Fifo, 0),
+                    1 => (FileKind::CharDevice, 0x103),
+                    _ => (FileKind::BlockDevice, 0x801),
+                };
+                Change::Special(self.new_name("p"), kind, rdev)
+            }
             15..19 => Change::Remove(self.of(|node| !node.is_folder())?),
             19..21 => Change::RemoveFolder(self.folder()?),
-            21..24 => Change::Rename(self.file()?, self.new_name("f")),
+            21 => Change::Rename(self.file()?, self.new_name("f")),
+            22 => Change::RenameNew(self.file()?, self.new_name("f")),
+            23 => Change::RenameAway(self.file()?, self.new_name("f")),
             24..26 => Change::Rename(self.file()?, self.file()?),
             26..28 => Change::Rename(self.folder()?, new_folder),
             28..29 => Change::Exchange(self.of(|_| true)?, self.of(|_| true)?),
@@ -127,9 +138,12 @@ impl<'a> Choice<'a> {
         let (file, offset) = (self.file()?, self.offset());
         let len = 1 + self.random.below(5 * BLOCK);
         Some(match kind {
-            32..40 => Change::Truncate(file, offset),
+            32..38 => Change::Truncate(file, offset),
+            38 => Change::Allocate(file, offset, len),
+            39 => Change::AllocateKeepSize(file, offset, len),
             40..43 => Change::Punch(file, offset, len),
-            43..46 => Change::Zero(file, offset, len),
+            43..45 => Change::Zero(file, offset, len),
+            45 => Change::ZeroInside(file, offset, len),
             _ => {
                 let from = (self.file()?, self.offset());
                 let len = match self.random.below(2) {
@@ -144,14 +158,42 @@ impl<'a> Choice<'a> {
     fn attributes(&mut self, kind: u64) -> Option<Change> {
         let (node, name) = (self.node()?, self.attribute());
         Some(match kind {
-            52..56 => {
+            52..55 => {
                 let len = [0, 20, 300, 5000][self.random.below(4) as usize];
                 let value = self.random.bytes(len);
                 Change::SetXattr(node, name, value, XattrMode::Any)
             }
-            56..58 => Change::RemoveXattr(node, name),
-            _ => Change::Chmod(node, self.random.below(0o1000) as u16),
+            55 => self.acl()?,
+            56 => Change::RemoveXattr(node, name),
+            57 => Change::Chmod(node, self.random.below(0o1000) as u16),
+            58 => {
+                let (uid, gid) = (self.random.below(3), self.random.below(3));
+                Change::Chown(self.of(|_| true)?, uid as u32, 100 + gid as u32)
+            }
+            _ => {
+                // Before 1970 and after 2038, too.
+                let mut time = || Timestamp {
+                    secs: self.random.below(1 << 33) as i64 - (1 << 31),
+                    nanos: self.random.below(1_000_000_000) as u32,
+                };
+                let (atime, mtime) = (time(), time());
+                Change::Times(self.of(|_| true)?, atime, mtime)
+            }
         })
+    }
+
+    /// An ACL is set, or goes.
+    fn acl(&mut self) -> Option<Change> {
+        let (node, name) = match self.random.below(2) {
+            0 => (self.node()?, acl::ACCESS),
+            _ => (self.folder()?, acl::DEFAULT),
+        };
+        if self.random.chance(20) {
+            return Some(Change::RemoveXattr(node, name.to_owned()));
+        }
+        let value = acl::acl([(); 5].map(|()| self.random.below(8) as u16));
+        let mode = XattrMode::Any;
+        Some(Change::SetXattr(node, name.to_owned(), value, mode))
     }
 
     /// A write that is sealed at once: new bytes, bytes written before (found by dedup), zeros.
@@ -178,7 +220,7 @@ impl<'a> Choice<'a> {
     /// Something that is often refused.
     fn odd(&mut self) -> Option<Change> {
         let missing = format!("missing{}", self.random.below(3));
-        Some(match self.random.below(20) {
+        Some(match self.random.below(24) {
             0 => Change::Create(self.of(|_| true)?),
             1 => Change::Folder(self.of(|_| true)?),
             2 => Change::Remove(missing),
@@ -209,6 +251,16 @@ impl<'a> Choice<'a> {
                 Change::Copy((file.clone(), 0), (file, 10), 100)
             }
             18 => Change::Symlink(format!("{}/below", self.file()?), "x".to_owned()),
+            19 => Change::RenameNew(self.file()?, self.of(|_| true)?),
+            20 => Change::Allocate(self.folder()?, 0, 10),
+            21 => {
+                let (file, value) = (self.file()?, acl::acl([7; 5]));
+                Change::SetXattr(file, acl::DEFAULT.to_owned(), value, XattrMode::Any)
+            }
+            22 => {
+                let special = |node: &Node| matches!(node.content, Content::Special(..));
+                Change::Write(self.of(special)?, 0, vec![1; 10])
+            }
             _ => Change::Exchange(self.of(|_| true)?, missing),
         })
     }

@@ -5,6 +5,7 @@ use super::habits::Habits;
 use super::model::{Floor, Found};
 use super::reading::{Unread, read_what_is_sound};
 use super::run::on_all_cores;
+use super::seeds;
 use super::tree::{Tree, differences};
 use super::world::World;
 use crate::base::Nature;
@@ -34,12 +35,14 @@ enum Damage {
 /// else answers an error of damage, and a check names it.
 #[test]
 fn damage_is_never_read_as_data() {
-    let seeds: Vec<u64> = (0..SEEDS).collect();
+    let seeds = seeds(SEEDS);
     let found = on_all_cores(&seeds, damaged_life);
     let count = |wanted: Outcome| found.iter().filter(|outcome| **outcome == wanted).count();
     let (refused, unread) = (count(Outcome::Refused), count(Outcome::Unread));
-    println!("{SEEDS} seeds: {refused} pools refused to open, {unread} had unreadable files");
-    assert!(refused > 0 && unread > 0);
+    let count = seeds.len();
+    println!("{count} seeds: {refused} pools refused to open, {unread} had unreadable files");
+    // A few seeds need not have everything.
+    assert!(seeds.len() < SEEDS as usize || (refused > 0 && unread > 0));
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,11 +59,16 @@ fn damaged_life(seed: u64) -> Outcome {
     let damage = work(&mut world);
     world.tell(format!("damage: {damage:?}"));
     let loses = matches!(damage, Damage::Order | Damage::Astray);
+    let costs = if loses {
+        Costs::Anything
+    } else {
+        Costs::Nothing
+    };
     let survey = match damage {
         // Such an error is one of the medium, and gone the next time.
-        Damage::ShortRead => survey(&world, &world.disk, loses, |_| true),
-        Damage::Settings => survey(&world, &world.disk, loses, |_| true),
-        _ => survey(&world, &world.disk, loses, |nature| {
+        Damage::ShortRead => survey(&world, &world.disk, costs, |_| true),
+        Damage::Settings => survey(&world, &world.disk, costs, |_| true),
+        _ => survey(&world, &world.disk, costs, |nature| {
             nature == Nature::Corrupt
         }),
     };
@@ -93,12 +101,23 @@ pub(in crate::pool::tests) struct Survey {
     pub(in crate::pool::tests) violations: usize,
 }
 
-/// Opens the pool of the world on a damaged medium. Whatever can be read is as the model has it,
-/// or, where the damage may cost what is newest (`loses`), once had it; every error fits.
+/// What damage may cost where it is not told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::pool::tests) enum Costs {
+    /// Nothing that was acknowledged.
+    Nothing,
+    /// What was not synced.
+    Unsynced,
+    /// Also what was: then it is at least what once was.
+    Anything,
+}
+
+/// Opens the pool of the world on a damaged medium. Whatever can be read is as the model has it
+/// after what the damage may cost; every error fits.
 pub(in crate::pool::tests) fn survey(
     world: &World,
     medium: &SimDisk,
-    loses: bool,
+    costs: Costs,
     fits: impl Fn(Nature) -> bool,
 ) -> Survey {
     let pool = match world.open_copy(medium) {
@@ -116,7 +135,7 @@ pub(in crate::pool::tests) fn survey(
     for one in &unread {
         assert!(fits(one.nature), "{one:?}");
     }
-    compare(world, loses, &pool, &found, &unread);
+    compare(world, costs, &pool, &found, &unread);
     let violations = match pool.check(&Silent) {
         Ok(report) => report.violations.len(),
         Err(error) => {
@@ -185,16 +204,15 @@ fn flip(world: &mut World) -> Damage {
 
 /// What was found is, as far as it can be read, what once was; what recovery does not name has
 /// everything that was acknowledged.
-fn compare(world: &World, loses: bool, pool: &Pool, found: &Found, unread: &[Unread]) {
+fn compare(world: &World, costs: Costs, pool: &Pool, found: &Found, unread: &[Unread]) {
     let dropped = pool.dropped_records();
     for (name, volume) in &world.model.volumes {
         let tree = found.volumes.get(name);
-        let states: Vec<&Option<Tree>> = match loses {
-            true => volume.ever().collect(),
-            false if dropped.iter().any(|records| records.volume == *name) => {
-                volume.since(Floor::Durable).collect()
-            }
-            false => volume.since(Floor::Acknowledged).collect(),
+        let is_dropped = dropped.iter().any(|records| records.volume == *name);
+        let states: Vec<&Option<Tree>> = match costs {
+            Costs::Anything => volume.ever().collect(),
+            Costs::Nothing if !is_dropped => volume.since(Floor::Acknowledged).collect(),
+            Costs::Nothing | Costs::Unsynced => volume.since(Floor::Durable).collect(),
         };
         assert!(
             states
@@ -206,7 +224,8 @@ fn compare(world: &World, loses: bool, pool: &Pool, found: &Found, unread: &[Unr
     }
     for (key, snapshot) in &world.model.snapshots {
         let tree = found.snapshots.get(key);
-        assert!(tree.is_some() || loses, "{key:?} is gone");
+        let may_be_gone = costs == Costs::Anything;
+        assert!(tree.is_some() || may_be_gone, "{key:?} is gone");
         assert!(
             tree.is_none() || agrees(Some(&snapshot.tree), tree, unread),
             "{key:?}: {}",

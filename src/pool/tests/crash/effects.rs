@@ -15,10 +15,15 @@ const LOSSES: u64 = 2;
 /// A pool that is ready for the script's act.
 pub(in crate::pool::tests) fn prepared(scene: &Scene) -> World {
     let mut world = World::started(0);
-    world.tell(format!("script '{}'", scene.name));
-    let done = (scene.prepare)(&mut world);
-    done.unwrap_or_else(|failed| panic!("{}: {}", scene.name, failed.text));
+    prepare(&mut world, scene);
     world
+}
+
+/// Makes a new pool ready for the script's act.
+pub(in crate::pool::tests) fn prepare(world: &mut World, scene: &Scene) {
+    world.tell(format!("script '{}'", scene.name));
+    let done = (scene.prepare)(world);
+    done.unwrap_or_else(|failed| panic!("{}: {}", scene.name, failed.text));
 }
 
 /// Power is lost, and the process killed, at each effect of the script; of each recovery from
@@ -75,34 +80,85 @@ fn recover(world: &mut World, medium: &SimDisk, floor: Floor, phase: u64, stride
     outages
 }
 
-/// The medium is full from each call on that needs room: nothing acknowledged is lost, nothing is
-/// poisoned, and with room again work goes on.
-pub(in crate::pool::tests) fn disk_full_anywhere(scene: &Scene) -> u64 {
+/// The medium is full from each call on that needs room, or refuses one write that it has no room
+/// for, as the fault says: nothing acknowledged is lost, nothing is poisoned, and with room again
+/// work goes on. Returns at how many calls that was.
+pub(in crate::pool::tests) fn disk_full_anywhere(scene: &Scene, fault: fn(u64) -> Fault) -> u64 {
     for call in 0.. {
         let mut world = prepared(scene);
-        world.disk.arm(Fault::Full(call));
+        world.disk.arm(fault(call));
         let outcome = (scene.act)(&mut world);
         if !world.disk.has_failed() {
             outcome.unwrap_or_else(|failed| panic!("{}: {}", scene.name, failed.text));
             return call;
         }
-        world.tell(format!("full from call {call} on that needs room"));
+        world.tell(format!("no room: {:?}", fault(call)));
         if let Err(failed) = outcome {
             assert!(failed.is_full, "{}: {}", scene.name, failed.text);
         }
+        world.compare(Floor::Acknowledged);
         world.try_medium(&world.disk.kill(), Floor::Acknowledged);
-        world.make_room();
-        let go_on = |world: &mut World| {
-            world.create_volume("after")?;
-            world.change("after", &Change::Create("f".to_owned()))?;
-            let data = SplitMix64::new(call).bytes(100_000);
-            world.change("after", &Change::Write("f".to_owned(), 0, data))?;
-            world.sync("after")?;
-            world.checkpoint()
-        };
-        go_on(&mut world).unwrap_or_else(|failed| panic!("{}: {}", scene.name, failed.text));
-        world.try_medium(&world.disk.kill(), Floor::Acknowledged);
-        world.try_medium(&world.disk.crash(call), Floor::Durable);
+        go_on_with_room(world, scene, call);
     }
     unreachable!("a script needs room finitely often")
+}
+
+/// What became of a script on a full medium.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::pool::tests) enum OnFull {
+    /// All of it needs no room.
+    Done,
+    /// A part was refused for want of room.
+    Refused,
+}
+
+/// The medium is full before the script begins, and the reserve in use: what needs no room is
+/// done, the rest refused and nothing poisoned. After an outage the pool opens while the medium is
+/// still full, or says that there is no room for its recovery; nothing acknowledged is lost, and
+/// with room again work goes on.
+pub(in crate::pool::tests) fn on_a_full_disk(scene: &Scene) -> OnFull {
+    let mut world = prepared(scene);
+    world.fill_the_disk();
+    let outcome = match (scene.act)(&mut world) {
+        Ok(()) => OnFull::Done,
+        Err(failed) => {
+            assert!(failed.is_full, "{}: {}", scene.name, failed.text);
+            OnFull::Refused
+        }
+    };
+    world.compare(Floor::Acknowledged);
+    for (left, floor) in [
+        (world.disk.kill(), Floor::Acknowledged),
+        (world.disk.crash(0), Floor::Durable),
+        (world.disk.crash(1), Floor::Durable),
+    ] {
+        let still_full = left.kill();
+        match world.open_copy(&still_full) {
+            Ok(pool) => {
+                drop(pool);
+                world.try_medium(&still_full.kill(), floor);
+            }
+            Err(error) => assert!(error.is_no_space(), "{error:?}"),
+        }
+        still_full.set_capacity(None);
+        world.try_medium(&still_full.kill(), floor);
+    }
+    go_on_with_room(world, scene, 0);
+    outcome
+}
+
+fn go_on_with_room(mut world: World, scene: &Scene, seed: u64) {
+    world.make_room();
+    let go_on = |world: &mut World| {
+        world.create_volume("after")?;
+        world.change("after", &Change::Create("f".to_owned()))?;
+        let data = SplitMix64::new(seed).bytes(100_000);
+        world.change("after", &Change::Write("f".to_owned(), 0, data))?;
+        world.sync("after")?;
+        world.checkpoint()
+    };
+    go_on(&mut world).unwrap_or_else(|failed| panic!("{}: {}", scene.name, failed.text));
+    world.compare(Floor::Acknowledged);
+    world.try_medium(&world.disk.kill(), Floor::Acknowledged);
+    world.try_medium(&world.disk.crash(seed), Floor::Durable);
 }

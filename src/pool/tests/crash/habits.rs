@@ -101,14 +101,11 @@ impl Habits {
             | Step::JournalSettled
             | Step::JournalFileNamed
             | Step::JournalFileMade => self.journal = SHORT_FILES,
-            Step::SuperblockReplaced
-            | Step::SuperblockNamed
-            | Step::SuperblockReread
-            | Step::SuperblockSettled => {
+            Step::SuperblockReplaced | Step::SuperblockNamed | Step::SuperblockSettled => {
                 self.journal = SHORT_FILES;
                 (self.damaged_slots, self.more) = (50, 5);
             }
-            Step::ReleaseByOlderSlot => {
+            Step::ReleaseByOlderSlot | Step::SuperblockReread => {
                 (self.journal, self.fills) = (SHORT_FILES, true);
                 (self.damaged_slots, self.more) = (60, 5);
             }

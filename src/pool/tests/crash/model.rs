@@ -58,6 +58,13 @@ pub(in crate::pool::tests) struct Found {
     pub(super) snapshots: BTreeMap<(String, String), Tree>,
 }
 
+impl Found {
+    /// How many inodes of a volume have a name; the root counts, too.
+    pub(super) fn inodes(&self, volume: &str) -> u64 {
+        self.volumes.get(volume).map_or(0, Tree::inodes)
+    }
+}
+
 impl VolumeModel {
     /// A volume that is to be created.
     pub(super) fn absent() -> VolumeModel {

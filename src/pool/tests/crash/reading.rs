@@ -104,13 +104,16 @@ fn read_node(volume: &Volume, attr: &Attr) -> FsResult<Node> {
             let target = volume.readlink(&WHO, attr.ino)?;
             Content::Link(String::from_utf8_lossy(&target).into_owned())
         }
-        _ => {
+        FileKind::Regular => {
             let data = volume.read_file(&WHO, attr.ino, 0, attr.size as usize + 1)?;
             assert_eq!(data.len() as u64, attr.size, "inode {}", attr.ino);
             Content::File(Arc::new(data))
         }
+        kind => Content::Special(format!("{kind:?}"), attr.rdev),
     };
     let mut node = Node::new(content, attr.perm);
+    node.owner = (attr.uid, attr.gid);
+    node.times = [Some(attr.atime), Some(attr.mtime)];
     for name in volume.listxattr(&WHO, attr.ino)?.split(|byte| *byte == 0) {
         if !name.is_empty() {
             let value = volume.getxattr(&WHO, attr.ino, name)?;

@@ -241,7 +241,8 @@ impl Life {
             "the created pool is gone"
         );
         if !world.exists() {
-            world.clear();
+            // On what the outage has left of it.
+            world.calm();
             world.create().expect("the medium works");
         }
         self.is_created = true;

@@ -1,11 +1,12 @@
 //! Fixed scripts that together cover every family of operations: what is there, and what is done
 //! while something goes wrong.
 
+use super::acl;
 use super::change::{BLOCK, Change};
 use super::steps::Done;
 use super::world::World;
-use crate::base::SplitMix64;
-use crate::volume::ops::XattrMode;
+use crate::base::{SplitMix64, Timestamp};
+use crate::volume::ops::{FileKind, XattrMode};
 
 type Script = fn(&mut World) -> Done;
 
@@ -209,6 +210,10 @@ fn names(world: &mut World) -> Done {
             Change::Remove(path("e/h")),
             Change::Folder(path("d")),
             Change::RemoveFolder(path("d")),
+            Change::Special(path("e/p"), FileKind::Fifo, 0),
+            Change::Special(path("v"), FileKind::BlockDevice, 0x801),
+            Change::RenameNew(path("e/p"), path("p")),
+            Change::RenameAway(path("e/new"), path("v")),
         ],
     )?;
     world.sync("a")?;
@@ -225,6 +230,9 @@ fn content(world: &mut World) -> Done {
             Change::Punch(path("d/g"), 3000, 9000),
             Change::Zero(path("d/g"), BLOCK, 6 * BLOCK),
             Change::Write(path("f"), 20_000, bytes(9, 700)),
+            Change::Allocate(path("f"), 20_000, 2 * BLOCK),
+            Change::AllocateKeepSize(path("f"), 9 * BLOCK, BLOCK),
+            Change::ZeroInside(path("f"), 100, 20 * BLOCK),
         ],
     )?;
     world.sync("a")?;
@@ -238,7 +246,15 @@ fn content(world: &mut World) -> Done {
     world.sync("a")
 }
 
+fn time(secs: i64) -> Timestamp {
+    Timestamp { secs, nanos: 7 }
+}
+
 fn attributes(world: &mut World) -> Done {
+    let acl = |file: &str, name: &str, grants| {
+        let value = acl::acl(grants);
+        Change::SetXattr(path(file), path(name), value, XattrMode::Any)
+    };
     let set = |file: &str, value: &[u8], mode| {
         Change::SetXattr(path(file), path("user.x"), value.to_vec(), mode)
     };
@@ -249,9 +265,23 @@ fn attributes(world: &mut World) -> Done {
             set("f", &[7; 4000], XattrMode::Replace),
             set("d", b"two", XattrMode::Any),
             Change::Chmod(path("d"), 0o711),
+            acl("d", acl::DEFAULT, [7, 5, 5, 7, 0]),
+            acl("f", acl::ACCESS, [6, 4, 4, 4, 0]),
+            Change::Create(path("d/heir")),
+            Change::Chown(path("f"), 7, 107),
+            Change::Times(path("f"), time(-1), time(1 << 33)),
         ],
     )?;
     world.checkpoint()?;
+    let removed = Change::RemoveXattr(path("d"), acl::DEFAULT.to_owned());
+    all(
+        world,
+        &[
+            Change::Times(path("d"), time(5), time(6)),
+            Change::Chown(path("d"), 8, 108),
+            removed,
+        ],
+    )?;
     all(world, &[Change::RemoveXattr(path("f"), path("user.x"))])?;
     all(world, &[Change::Chmod(path("f"), 0o400)])?;
     world.sync("a")
@@ -326,4 +356,60 @@ fn clone_of_snapshot(world: &mut World) -> Done {
 
 fn clone_of_live(world: &mut World) -> Done {
     world.clone_volume("a", None)
+}
+
+/// Whatever can be asked of files, volumes and the pool happens in some script while something goes
+/// wrong: each kind of change and of command, by what is told of it.
+#[test]
+fn the_scripts_cover_every_family() {
+    let mut missing = vec![
+        "a: create d/new",
+        "mkdir",
+        "symlink",
+        "a: link",
+        "unlink",
+        "rmdir",
+        "rename d to e",
+        "rename e/p to new",
+        ", whiteout",
+        "exchange",
+        "mknod e/p Fifo",
+        "mknod v BlockDevice",
+        "a: write",
+        "truncate",
+        "punch",
+        "zero d/g",
+        "zero inside",
+        "allocate f, 8192",
+        ", same size",
+        "copy",
+        "Create",
+        "Replace",
+        "removexattr f",
+        "setxattr f system.posix_acl_access",
+        "setxattr d system.posix_acl_default",
+        "removexattr d system.posix_acl_default",
+        "chmod",
+        "chown",
+        "utimens",
+        "a: sync",
+        "checkpoint",
+        "create volume",
+        "remove volume",
+        "snapshot [\"a\", \"b\", \"c\"]",
+        "remove snapshot",
+        "rollback",
+        "clone a (Some",
+        "clone a (None)",
+    ];
+    for scene in &SCENES {
+        let mut world = World::started(0);
+        let prepared = (scene.prepare)(&mut world);
+        prepared.unwrap_or_else(|failed| panic!("{}: {}", scene.name, failed.text));
+        world.forget_told();
+        let done = (scene.act)(&mut world);
+        done.unwrap_or_else(|failed| panic!("{}: {}", scene.name, failed.text));
+        missing.retain(|told| !world.has_told(told));
+    }
+    assert_eq!(missing, Vec::<&str>::new());
 }

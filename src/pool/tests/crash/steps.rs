@@ -1,15 +1,13 @@
 //! Operations on a pool and on its model. What an operation wants is in the model before it is
 //! tried, and acknowledged there when it was answered.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::super::{name, new_volume, snap};
 use super::change::{Change, variant};
 use super::model::{SnapshotModel, Stage, VolumeModel};
 use super::reading::read_tree;
 use super::rot::scrubbing;
 use super::tree::Tree;
-use super::world::{StepClock, World, text};
+use super::world::{World, text};
 use crate::base::Clock;
 use crate::base::progress::Silent;
 use crate::pool::PoolError;
@@ -200,8 +198,8 @@ impl World {
         let volume = &key.0;
         self.tell(format!("rollback {key:?}"));
         // The name of what is kept comes from the clock, which is looked at once before.
-        let peek = StepClock(AtomicU64::new(self.setting.clock.0.load(Ordering::Relaxed)));
-        let kept = format!("before-rollback-{}", peek.now().sortable());
+        let peek = self.setting.clock.copy().now();
+        let kept = format!("before-rollback-{}", peek.sortable());
         self.expect_snapshot(volume, &kept, Stage::Coming(self.names));
         let target = self.model.snapshots[key].tree.clone();
         self.of(volume).attempt(Some(target));

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::WHO;
+use super::acl;
+use crate::base::Timestamp;
 use crate::volume::ops::XattrMode;
 
 /// The outcome of an operation: the name of the error's variant.
@@ -21,11 +24,31 @@ pub(in crate::pool::tests) struct Tree {
 }
 
 /// What names name.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) struct Node {
     pub(super) content: Content,
     pub(super) perm: u16,
+    /// User and group.
+    pub(super) owner: (u32, u32),
+    /// ACLs, too, as their raw bytes.
     pub(super) xattrs: BTreeMap<String, Vec<u8>>,
+    /// Of the last access and the last change of the content, where they were set since the clock
+    /// last decided: what the clock said the model does not know.
+    pub(super) times: [Option<Timestamp>; 2],
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Node) -> bool {
+        let times = self.times.iter().zip(&other.times);
+        let agree = |(one, two): (&Option<Timestamp>, &Option<Timestamp>)| {
+            one.is_none() || two.is_none() || one == two
+        };
+        self.content == other.content
+            && self.perm == other.perm
+            && self.owner == other.owner
+            && self.xattrs == other.xattrs
+            && times.into_iter().all(agree)
+    }
 }
 
 /// What is in a node.
@@ -34,6 +57,8 @@ pub(super) enum Content {
     Folder,
     File(Arc<Vec<u8>>),
     Link(String),
+    /// The kind of a pipe or device, and its number.
+    Special(String, u32),
 }
 
 impl Node {
@@ -41,8 +66,27 @@ impl Node {
         Node {
             content,
             perm,
+            owner: (WHO.uid, WHO.gid),
             xattrs: BTreeMap::new(),
+            times: [None; 2],
         }
+    }
+
+    /// What a folder's default ACL makes of a new node.
+    fn inherit(&mut self, default: Vec<u8>) {
+        let mut access = default.clone();
+        let perm = acl::permissions(&access) & self.perm;
+        acl::set_permissions(&mut access, perm);
+        self.perm = perm;
+        self.xattrs.insert(acl::ACCESS.to_owned(), access);
+        if self.is_folder() {
+            self.xattrs.insert(acl::DEFAULT.to_owned(), default);
+        }
+    }
+
+    /// The content changes, at a time that the clock gives.
+    fn touch(&mut self) {
+        self.times[1] = None;
     }
 
     pub(super) fn is_folder(&self) -> bool {
@@ -84,6 +128,11 @@ impl Tree {
 
     pub(super) fn get(&self, path: &str) -> Option<&Node> {
         self.nodes.get(self.names.get(path)?)
+    }
+
+    /// How many nodes there are, with the root folder.
+    pub(super) fn inodes(&self) -> u64 {
+        self.nodes.len() as u64 + 1
     }
 
     /// Gives a name to a node that was found.
@@ -144,6 +193,13 @@ impl Tree {
         self.nodes.get_mut(&number).expect("a named node")
     }
 
+    /// The folder of this path gets or loses an entry.
+    fn touch_folder(&mut self, path: &str) {
+        if let Some(number) = split(path).0.and_then(|folder| self.names.get(folder)) {
+            self.node(*number).touch();
+        }
+    }
+
     fn drop_name(&mut self, path: &str) {
         self.names.remove(path);
         let (names, nodes) = (&self.names, &mut self.nodes);
@@ -152,9 +208,22 @@ impl Tree {
 
     pub(super) fn create(&mut self, path: &str, content: Content, perm: u16) -> Outcome {
         self.vacant(path)?;
-        let number = self.nodes.keys().max().unwrap_or(&ROOT) + 1;
-        self.found(path.to_owned(), number, Node::new(content, perm));
+        let mut node = Node::new(content, perm);
+        if !matches!(node.content, Content::Link(_)) {
+            let folder = split(path).0.and_then(|folder| self.get(folder));
+            let default = folder.and_then(|folder| folder.xattrs.get(acl::DEFAULT));
+            if let Some(default) = default.cloned() {
+                node.inherit(default);
+            }
+        }
+        self.add(path, node);
         Ok(())
+    }
+
+    fn add(&mut self, path: &str, node: Node) {
+        let number = self.nodes.keys().max().unwrap_or(&ROOT) + 1;
+        self.found(path.to_owned(), number, node);
+        self.touch_folder(path);
     }
 
     pub(super) fn link(&mut self, from: &str, to: &str) -> Outcome {
@@ -164,6 +233,7 @@ impl Tree {
             return Err("NotPermitted");
         }
         self.names.insert(to.to_owned(), number);
+        self.touch_folder(to);
         Ok(())
     }
 
@@ -173,6 +243,7 @@ impl Tree {
             return Err("IsDirectory");
         }
         self.drop_name(path);
+        self.touch_folder(path);
         Ok(())
     }
 
@@ -189,6 +260,7 @@ impl Tree {
             return Err("NotEmpty");
         }
         self.drop_name(path);
+        self.touch_folder(path);
         Ok(())
     }
 
@@ -210,8 +282,28 @@ impl Tree {
             }
             self.drop_name(to);
         }
+        // Before a folder's name changes.
+        self.touch_folder(from);
+        self.touch_folder(to);
         let moved = self.take(from);
         self.give(to, moved);
+        Ok(())
+    }
+
+    pub(super) fn rename_to_new(&mut self, from: &str, to: &str) -> Outcome {
+        match self.both(from, to)?.1 {
+            Some(_) => Err("Exists"),
+            None => self.rename(from, to),
+        }
+    }
+
+    pub(super) fn rename_away(&mut self, from: &str, to: &str) -> Outcome {
+        let (source, target) = self.both(from, to)?;
+        self.rename(from, to)?;
+        if target != Some(source) {
+            let content = Content::Special("CharDevice".to_owned(), 0);
+            self.add(from, Node::new(content, 0));
+        }
         Ok(())
     }
 
@@ -224,6 +316,8 @@ impl Tree {
         if two.starts_with(&format!("{one}/")) || one.starts_with(&format!("{two}/")) {
             return Err("Invalid");
         }
+        self.touch_folder(one);
+        self.touch_folder(two);
         let (from_one, from_two) = (self.take(one), self.take(two));
         self.give(two, from_one);
         self.give(one, from_two);
@@ -273,15 +367,28 @@ impl Tree {
 
     /// Changes a file's bytes.
     fn edit(&mut self, path: &str, change: impl FnOnce(&mut Vec<u8>)) -> Outcome {
+        self.check_file(path)?;
         let number = self.find(path)?;
-        match &mut self.node(number).content {
-            Content::File(data) => {
-                change(Arc::make_mut(data));
-                Ok(())
-            }
-            Content::Folder => Err("IsDirectory"),
-            Content::Link(_) => Err("Invalid"),
+        let node = self.node(number);
+        node.touch();
+        if let Content::File(data) = &mut node.content {
+            change(Arc::make_mut(data));
         }
+        Ok(())
+    }
+
+    /// Whether it is a file.
+    pub(super) fn check_file(&self, path: &str) -> Outcome {
+        match self.nodes[&self.find(path)?].content {
+            Content::File(_) => Ok(()),
+            Content::Folder => Err("IsDirectory"),
+            Content::Link(_) | Content::Special(..) => Err("Invalid"),
+        }
+    }
+
+    /// Makes a file so long, if it is shorter.
+    pub(super) fn grow(&mut self, path: &str, len: u64) -> Outcome {
+        self.edit(path, |data| data.resize(data.len().max(len as usize), 0))
     }
 
     pub(super) fn write(&mut self, path: &str, at: u64, new: &[u8]) -> Outcome {
@@ -315,7 +422,7 @@ impl Tree {
         let data = match &self.nodes[&source].content {
             Content::File(data) => data.clone(),
             Content::Folder => return Err("IsDirectory"),
-            Content::Link(_) => return Err("Invalid"),
+            Content::Link(_) | Content::Special(..) => return Err("Invalid"),
         };
         let len = len.min((data.len() as u64).saturating_sub(from.1));
         self.edit(to.0, |_| ())?;
@@ -337,6 +444,12 @@ impl Tree {
         mode: XattrMode,
     ) -> Outcome {
         let number = self.find(path)?;
+        if name == acl::ACCESS || name == acl::DEFAULT {
+            return self.set_acl(number, name, value);
+        }
+        if !name.starts_with("user.") {
+            return Err("Unsupported");
+        }
         let xattrs = &mut self.node(number).xattrs;
         match (mode, xattrs.contains_key(name)) {
             (XattrMode::Create, true) => Err("Exists"),
@@ -351,12 +464,43 @@ impl Tree {
     pub(super) fn removexattr(&mut self, path: &str, name: &str) -> Outcome {
         let number = self.find(path)?;
         let removed = self.node(number).xattrs.remove(name);
-        removed.map(|_| ()).ok_or("NoAttribute")
+        match removed {
+            None if name != acl::ACCESS && name != acl::DEFAULT => Err("NoAttribute"),
+            _ => Ok(()),
+        }
+    }
+
+    /// An access ACL gives the permission bits.
+    fn set_acl(&mut self, number: u64, name: &str, value: &[u8]) -> Outcome {
+        let node = self.node(number);
+        match (name == acl::ACCESS, node.is_folder()) {
+            (true, _) => node.perm = acl::permissions(value),
+            (false, false) => return Err("PermissionDenied"),
+            (false, true) => {}
+        }
+        node.xattrs.insert(name.to_owned(), value.to_vec());
+        Ok(())
     }
 
     pub(super) fn chmod(&mut self, path: &str, perm: u16) -> Outcome {
         let number = self.find(path)?;
-        self.node(number).perm = perm;
+        let node = self.node(number);
+        node.perm = perm;
+        if let Some(access) = node.xattrs.get_mut(acl::ACCESS) {
+            acl::set_permissions(access, perm);
+        }
+        Ok(())
+    }
+
+    pub(super) fn chown(&mut self, path: &str, owner: (u32, u32)) -> Outcome {
+        let number = self.find(path)?;
+        self.node(number).owner = owner;
+        Ok(())
+    }
+
+    pub(super) fn set_times(&mut self, path: &str, atime: Timestamp, mtime: Timestamp) -> Outcome {
+        let number = self.find(path)?;
+        self.node(number).times = [Some(atime), Some(mtime)];
         Ok(())
     }
 }
@@ -398,8 +542,8 @@ fn difference(wanted: &Node, found: &Node) -> String {
         }
         (a, b) if a != b => "(another kind or target)".to_owned(),
         _ => format!(
-            "(mode {:o} -> {:o}, or attributes)",
-            wanted.perm, found.perm
+            "(mode {:o} -> {:o}, owner {:?} -> {:?}, times {:?} -> {:?}, or attributes)",
+            wanted.perm, found.perm, wanted.owner, found.owner, wanted.times, found.times
         ),
     }
 }

@@ -15,6 +15,7 @@ use super::reading::read_pool;
 use crate::base::progress::Silent;
 use crate::base::{Clock, PoolId, SplitMix64, Timestamp};
 use crate::disk::{Rates, SimDisk};
+use crate::pool::create;
 use crate::pool::recovery::Ground;
 use crate::pool::settings::PoolFile;
 use crate::pool::{Pool, PoolError, PoolOptions, PoolResult, Violation};
@@ -27,11 +28,25 @@ const SEGMENT_BYTES: u32 = 300 << 10;
 
 /// Each look at it is a millisecond later.
 #[derive(Default)]
-pub(in crate::pool::tests) struct StepClock(pub(in crate::pool::tests) AtomicU64);
+pub(in crate::pool::tests) struct StepClock {
+    /// Milliseconds since the autumn of 2023; may be put back.
+    pub(in crate::pool::tests) wall: AtomicU64,
+    steady: AtomicU64,
+}
+
+impl StepClock {
+    /// A clock whose next look shows the same time as this one's.
+    pub(super) fn copy(&self) -> StepClock {
+        StepClock {
+            wall: AtomicU64::new(self.wall.load(Ordering::Relaxed)),
+            steady: AtomicU64::new(self.steady.load(Ordering::Relaxed)),
+        }
+    }
+}
 
 impl Clock for StepClock {
     fn now(&self) -> Timestamp {
-        let millis = self.0.fetch_add(1, Ordering::Relaxed);
+        let millis = self.wall.fetch_add(1, Ordering::Relaxed);
         Timestamp {
             secs: 1_700_000_000 + (millis / 1000) as i64,
             nanos: (millis % 1000) as u32 * 1_000_000,
@@ -39,7 +54,7 @@ impl Clock for StepClock {
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.0.fetch_add(1, Ordering::Relaxed))
+        Duration::from_millis(self.steady.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -155,13 +170,25 @@ impl World {
         self.disk.set_rates(rates, self.seed);
     }
 
+    /// What was done up to here is not of interest.
+    pub(super) fn forget_told(&mut self) {
+        self.told.clear();
+    }
+
+    /// Whether something was told that has this in it.
+    pub(super) fn has_told(&self, text: &str) -> bool {
+        self.told.iter().any(|line| line.contains(text))
+    }
+
     pub(super) fn tell(&mut self, text: String) {
         self.told.push(format!("  {:4} {text}", self.operations));
     }
 
-    /// Makes the pool on the present medium.
+    /// Makes the pool on the present medium, as [`Pool::create`] does: where the creation of one
+    /// was cut short, its remains go first.
     pub(in crate::pool::tests) fn create(&mut self) -> PoolResult<()> {
         self.make_folder();
+        create::clear_leftovers(&self.disk, &path())?;
         Pool::create_on(
             &self.disk,
             &path(),
@@ -257,10 +284,21 @@ impl World {
         self.pool.as_ref().expect("the pool is open")
     }
 
+    /// Others have taken all room of the medium, and a checkpoint that of the reserve.
+    pub(super) fn fill_the_disk(&mut self) {
+        self.tell("the medium is full".to_owned());
+        let pool = self.pool();
+        assert!(pool.reserve.release(&self.disk), "there was no reserve");
+        pool.shared.admission.set_full(true);
+        let used = self.disk.files().iter().map(|(_, len)| len).sum();
+        self.disk.set_capacity(Some(used));
+    }
+
     /// Compares the open pool with the model, and takes over what it holds.
     pub(super) fn verify(&mut self, floor: Floor, with_check: bool) {
         self.verify_list();
         let found = self.compare(floor);
+        assert_no_orphans(self.pool(), &found);
         if with_check {
             // On a copy, so that what a check publishes does not hide anything here.
             let copy = self.disk.kill();
@@ -314,13 +352,24 @@ impl World {
     pub(in crate::pool::tests) fn try_medium(&self, medium: &SimDisk, floor: Floor) {
         let pool = self.open_on(medium, None);
         let pool = pool.unwrap_or_else(|error| panic!("the copy does not open: {error:?}"));
-        self.judge(&read_pool(&pool), floor);
+        let found = read_pool(&pool);
+        self.judge(&found, floor);
+        assert_no_orphans(&pool, &found);
         self.check(&pool);
     }
 
     /// Opens the pool on another medium, which may be damaged.
     pub(in crate::pool::tests) fn open_copy(&self, medium: &SimDisk) -> PoolResult<Arc<Pool>> {
         self.open_on(medium, None)
+    }
+}
+
+/// Of a pool that was just recovered: every inode of a volume has a name. What was unlinked while
+/// somebody had it open is gone with them.
+fn assert_no_orphans(pool: &Pool, found: &Found) {
+    for info in pool.volumes() {
+        let named = found.inodes(&info.name.to_string());
+        assert_eq!(info.inodes, named, "inodes of volume {}", info.name);
     }
 }
 
