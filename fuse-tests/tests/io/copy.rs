@@ -14,6 +14,9 @@ use crate::files::{MIB, is_zero, open, read_at, sample};
 
 /// Size of the large file in CI, in MiB; a soak takes 10 GiB.
 const LARGE_MIB: u64 = 512;
+/// What the daemon's caps add up to, and something for the allocator (docs/semantics.md, promise
+/// 7). 10 GiB of blocks of 8 KiB took 358 MiB.
+const MOST_MEMORY: u64 = 512 * MIB;
 /// As much of it is copied by reading and writing, for comparison.
 const HAND_MIB: u64 = 64;
 
@@ -90,7 +93,7 @@ fn large_copies_share_blocks() {
     assert_eq!(calls, mib.div_ceil(1024), "1 GiB a call");
     assert!(synced * 4 < by_hand, "{synced:?}, by hand {by_hand:?}");
     // The pointers in memory, and at a checkpoint what sealing makes of them.
-    let most = 32 * MIB + mib * MIB / 12;
+    let most = (32 * MIB + mib * MIB / 12).min(MOST_MEMORY);
     assert!(memory < most, "{memory} bytes of memory");
     assert!(grown < mib * MIB / 50, "the segments grew by {grown} bytes");
     assert!(written < mib * MIB / 20, "{written} bytes were written");
