@@ -52,10 +52,12 @@ build_passthrough
 rm -f "$VOLFS_CONFORMANCE"
 touch "$VOLFS_CONFORMANCE"
 
+# With what the tests print: pjdfstest's skipped cases on volfs and on ext4, side by side, and the
+# counts of the others.
 selection=("${programs[@]/#/--test=}")
 [ ${#programs[@]} -gt 0 ] || selection=(--lib --tests)
 env TMPDIR="$scratch" cargo test --no-fail-fast -p fuse-tests "${selection[@]}" \
-    -- --test-threads "${VOLFS_TEST_THREADS:-2}" 2>&1 | tee "$work/log" || true
+    -- --show-output --test-threads "${VOLFS_TEST_THREADS:-2}" 2>&1 | tee "$work/log" || true
 
 case " ${programs[*]:-suites} " in *" suites "*)
     libfuse=$(dpkg-query -W -f '${Version}' libfuse3-dev)

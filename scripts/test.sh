@@ -55,7 +55,8 @@ mounted_tests() {
 }
 
 # "test result: ok. 12 passed; 0 failed; ..." of every test binary, summed. A step that failed
-# without a failed test (a build, a lint) counts as one failure.
+# without a failed test (a build, a lint) counts as one failure, and so does a run of no test: a
+# filter that matches nothing, perhaps because a test has another name now, has shown nothing.
 report() {
     local passed failed
     read -r passed failed < <(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$log")
@@ -63,6 +64,10 @@ report() {
     for step in "${failed_steps[@]}"; do
         case $step in *tests) [ "$failed" -gt 0 ] || failed=1 ;; *) failed=$((failed + 1)) ;; esac
     done
+    [ $((passed + failed)) -gt 0 ] || {
+        echo "no test has run${filter:+: none matches '$filter'}"
+        failed=1
+    }
     grep -E '^    [a-z_:]+$' "$log" | sort -u | sed 's/^ */failed: /'
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]

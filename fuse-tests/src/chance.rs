@@ -1,6 +1,7 @@
 //! What a run's environment decides: how often a loop goes round, and at which moments.
 
 use std::env;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Rounds of a loop: `VOLFS_TEST_ROUNDS`, else `default`.
@@ -13,6 +14,11 @@ pub fn seed() -> u64 {
     let seed = number("VOLFS_TEST_SEED").unwrap_or(1);
     println!("VOLFS_TEST_SEED={seed}");
     seed
+}
+
+/// As many seeds, from 1 on; `VOLFS_TEST_SEED` alone where it is set, which so repeats a failure.
+pub fn seeds(count: u64) -> RangeInclusive<u64> {
+    number("VOLFS_TEST_SEED").map_or(1..=count, |seed| seed..=seed)
 }
 
 /// A number that a variable of the environment holds, if it is set.

@@ -18,7 +18,7 @@ use crate::fuse::{FS_TYPE, mount_table};
 
 /// Options that are mount(8)'s or systemd's own, and those that the kernel shows of every FUSE
 /// mount and that are volfs's own affair.
-const OTHERS: [&str; 18] = [
+const OTHERS: [&str; 17] = [
     "defaults",
     "auto",
     "noauto",
@@ -33,13 +33,13 @@ const OTHERS: [&str; 18] = [
     "async",
     "atime",
     "diratime",
-    "relatime",
     "default_permissions",
     "loud",
     "silent",
 ];
-/// Flags that are the kernel's alone, set when the mount is there.
-const KERNELS: [&str; 4] = ["noexec", "noatime", "nodiratime", "strictatime"];
+/// Flags that are the kernel's alone, set when the mount is there. Not `noatime`: FUSE leaves
+/// access times to the daemon, which must know.
+const KERNELS: [&str; 3] = ["noexec", "nodiratime", "strictatime"];
 /// Options of others with a value.
 const OTHERS_WITH_VALUE: [&str; 7] = [
     "x-",
@@ -189,6 +189,15 @@ mod tests {
         let expected = "volfs mount -o rw --pool /p -o dev -- pg@v1 /mnt/pg";
         assert_eq!(line.join(OsStr::new(" ")), expected);
         assert!(Cli::try_parse_from(line).is_ok());
+    }
+
+    /// What the daemon must know it is told, in the order in which it was said.
+    #[test]
+    fn access_times_are_the_daemons() {
+        let line = call("volfs pg /mnt/pg -o rw,relatime,nodiratime,noatime");
+        let line = line.unwrap().command_line();
+        let expected = "volfs mount -o rw -o relatime -o noatime -- pg /mnt/pg";
+        assert_eq!(line.join(OsStr::new(" ")), expected);
     }
 
     /// A remount sets the kernel's flags, and the last word on one counts.

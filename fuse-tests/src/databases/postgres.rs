@@ -41,6 +41,12 @@ pub fn give(folder: &Path) {
 /// Makes `data` a new cluster that belongs to [`USER`].
 #[track_caller]
 pub fn initdb(data: &Path) {
+    initdb_below(&[], data);
+}
+
+/// The same below another program such as strace.
+#[track_caller]
+pub fn initdb_below(wrapper: &[&str], data: &Path) {
     give(data);
     let arguments = [
         "--auth=trust",
@@ -49,7 +55,11 @@ pub fn initdb(data: &Path) {
         "-D",
         text(data),
     ];
-    run::run(as_user("initdb").args(arguments)).ok();
+    let program = Path::new(PROGRAMS).join("initdb");
+    let mut command = Command::new("setpriv");
+    command.args(to_become(USER)).arg("--");
+    let command = command.args(wrapper).arg(program).current_dir("/");
+    run::run(command.args(arguments)).ok();
 }
 
 /// Fails the test unless every page of a stopped cluster has the checksum that it bears.
@@ -71,6 +81,18 @@ impl Postgres {
     /// The same with settings such as `wal_sync_method=fsync`.
     #[track_caller]
     pub fn start_with(data: &Path, folder: &Path, name: &str, settings: &[&str]) -> Postgres {
+        Postgres::start_below(&[], data, folder, name, settings)
+    }
+
+    /// The same below another program such as strace; [`Postgres::shut_down`] ends it then.
+    #[track_caller]
+    pub fn start_below(
+        wrapper: &[&str],
+        data: &Path,
+        folder: &Path,
+        name: &str,
+        settings: &[&str],
+    ) -> Postgres {
         let place = folder.join(name);
         if !place.exists() {
             fs::create_dir(&place).expect("the folder above exists");
@@ -94,7 +116,13 @@ impl Postgres {
         // Of a setting that is given twice the last one counts.
         arguments.extend(settings.iter().flat_map(|setting| ["-c", setting]));
         let program = Path::new(PROGRAMS).join("postgres");
-        let server = Server::start(Some(USER), &program, &arguments, place.join("log"));
+        let line = [wrapper, &[text(&program)], &arguments].concat();
+        let server = Server::start(
+            Some(USER),
+            Path::new(line[0]),
+            &line[1..],
+            place.join("log"),
+        );
         let mut postgres = Postgres { server, place };
         let host = postgres.host().to_owned();
         eventually("Postgres answers", START_LIMIT, || {
@@ -220,6 +248,14 @@ impl Postgres {
             Some(0),
             "Postgres stops cleanly"
         );
+    }
+
+    /// Lets pg_ctl stop it, and waits: whom it finds is the server, also below another program.
+    #[track_caller]
+    pub fn shut_down(self, data: &Path) {
+        let mut stop = as_user("pg_ctl");
+        run::run(stop.args(["-D", text(data), "-m", "fast", "-w", "stop"])).ok();
+        assert_eq!(self.server.wait(START_LIMIT), Some(0));
     }
 
     /// Stops without a checkpoint, and waits: the next start has to recover.

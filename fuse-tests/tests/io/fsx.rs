@@ -1,13 +1,14 @@
 //! The file system exerciser of the crate `fsx`, which `scripts/setup.sh` builds.
 //!
-//! `VOLFS_TEST_OPERATIONS` sets how many operations a run makes, `VOLFS_TEST_SEED` which.
+//! `VOLFS_TEST_OPERATIONS` sets how many operations a run makes, `VOLFS_TEST_SEED` which: one run
+//! then, else one for each of a few seeds.
 
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use fuse_tests::Fixture;
-use fuse_tests::chance::seed;
+use fuse_tests::chance::seeds;
 use fuse_tests::fixture::text;
 use fuse_tests::report::Suite;
 use fuse_tests::run::run_for;
@@ -19,7 +20,9 @@ use crate::exercise::operations;
 const VERSION: &str = "0.3.2";
 /// Operations of a run in CI.
 const OPERATIONS: u64 = 50_000;
-/// A soak makes a million.
+/// Runs in CI, each of other operations.
+const SEEDS: u64 = 3;
+/// A soak makes a million operations.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 /// All that it can do on Linux. Each store into the mapping is followed by msync with half of the
@@ -38,14 +41,30 @@ fn configuration(block: u64, msync: bool) -> String {
     )
 }
 
-/// Runs fsx on a volume of its own; it compares after every read, and the file is compared once
-/// more after a remount.
+/// Runs fsx on a volume of its own for each seed.
 fn fsx(block_size: &str, bytes: u64) {
+    let mut suite = Suite::new(&format!("fsx, blocks of {block_size}, operations"), VERSION);
+    for seed in seeds(SEEDS) {
+        let outcome = run_fsx(block_size, bytes, seed);
+        suite = match &outcome {
+            Ok(()) => suite.passed(operations(OPERATIONS)),
+            Err(_) => suite.failed(1),
+        };
+        if let Err(problem) = outcome {
+            suite.record();
+            panic!("VOLFS_TEST_SEED={seed}, blocks of {block_size}: {problem}");
+        }
+    }
+    suite.record();
+}
+
+/// It compares after every read, and the file is compared once more after a remount.
+fn run_fsx(block_size: &str, bytes: u64, seed: u64) -> Result<(), String> {
     let fixture = Fixture::with_limit(LIMIT);
     fixture.ok(&["volume", "create", "data", "--block-size", block_size]);
     let file = fixture.mount("data").join("file");
     let settings = fixture.folder().join("fsx.toml");
-    let seed = seed() + bytes / 4096;
+    let seed = seed + bytes / 4096;
     let configuration = configuration(bytes, seed.is_multiple_of(2));
     fs::write(&settings, configuration).expect("the folder is ours");
     let mut command = Command::new(tool("bin/fsx"));
@@ -53,17 +72,18 @@ fn fsx(block_size: &str, bytes: u64) {
     command.args(["-S", &seed.to_string(), "-f", text(&settings)]);
     command.args(["-P", text(fixture.folder())]).arg(&file);
     let ran = run_for(&mut command, LIMIT);
-    let is_right = ran.code == 0;
-    let suite = Suite::new(&format!("fsx, blocks of {block_size}, operations"), VERSION);
-    let suite = suite.passed(if is_right { operations(OPERATIONS) } else { 0 });
-    suite.failed(u64::from(!is_right)).record();
-    assert_eq!(ran.code, 0, "seed {seed}, blocks of {block_size}: {ran:#?}");
+    if ran.code != 0 {
+        return Err(format!("{ran:#?}"));
+    }
 
     let before = fs::read(&file).expect("fsx leaves its file");
     fixture.umount("data");
     fixture.mount("data");
     let after = fs::read(&file).expect("the file is there");
-    assert!(before == after, "the file changed with a remount");
+    match before == after {
+        true => Ok(()),
+        false => Err("the file changed with a remount".to_owned()),
+    }
 }
 
 /// Blocks of 4 KiB.

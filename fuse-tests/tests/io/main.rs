@@ -5,6 +5,7 @@ mod allocate;
 mod append;
 mod clients;
 mod copy;
+mod differences;
 mod durable;
 mod exercise;
 mod files;

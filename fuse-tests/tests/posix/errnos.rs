@@ -10,8 +10,9 @@ use std::path::Path;
 
 use fuse_tests::{Beside, Difference};
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags, StatxFlags, copy_file_range,
-    fallocate, ftruncate, ioctl_getflags, mkdirat, openat, renameat_with, seek, statx, unlinkat,
+    AtFlags, CWD, FallocateFlags, IFlags, Mode, OFlags, RenameFlags, StatxFlags, copy_file_range,
+    fallocate, ftruncate, ioctl_getflags, ioctl_setflags, mkdirat, openat, renameat_with, seek,
+    statx, unlinkat,
 };
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 
@@ -259,6 +260,7 @@ fn wrong_flags_are_refused() {
         row("`O_TMPFILE`", "open O_TMPFILE", "ok", "EOPNOTSUPP"),
         row("birth time", "birth time", "true", "false"),
         row("`lsattr`, `chattr`", "lsattr", "ok", "ENOTTY"),
+        row("`lsattr`, `chattr`", "chattr", "ok", "ENOTTY"),
     ];
     let beside = Beside::new();
     beside.compare_except(&differences, |root, seen| {
@@ -297,6 +299,7 @@ fn wrong_flags_are_refused() {
         seen.value("basic stats", known(StatxFlags::BASIC_STATS));
         let opened = open(&file, OFlags::RDWR).unwrap();
         seen.call("lsattr", ioctl_getflags(&opened));
+        seen.call("chattr", ioctl_setflags(&opened, IFlags::NODUMP));
         for mode in [2, 8 | 1, 16 | 2, 0x80, 0x4000_0000] {
             seen.call(
                 format!("fallocate {mode:#x}"),

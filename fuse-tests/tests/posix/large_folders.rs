@@ -16,7 +16,7 @@ use fuse_tests::{Beside, Place};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, seek};
 
 /// How many entries a large folder has.
-pub(crate) fn entries() -> usize {
+fn entries() -> usize {
     let chosen = std::env::var("VOLFS_TEST_ENTRIES");
     chosen.map_or(8_000, |entries| entries.parse().unwrap())
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, ch
 use std::path::Path;
 use std::process::Command;
 
-use fuse_tests::{Beside, Difference, Seen, User, run};
+use fuse_tests::{Beside, Difference, Place, Seen, User, run};
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, StatxFlags, fallocate, mkdirat, mknodat,
     statx,
@@ -294,6 +294,38 @@ fn suid_goes_from_what_the_kernel_knows() {
             seen.value(format!("{change}: after"), known_mode(&path));
         }
     });
+}
+
+/// Whom a program with suid or sgid runs as: its owner where the mount says `-o suid`, and by
+/// default, as with `nosuid`, whoever runs it.
+#[test]
+fn suid_acts_where_the_mount_allows_it() {
+    let place = Place::with_options(&["-o", "suid"]);
+    let path = place.path("id");
+    fs::copy("/usr/bin/id", &path).unwrap();
+    chown(&path, Some(7), Some(8)).unwrap();
+    let becomes = |mode| {
+        set_mode(&path, mode);
+        let ids = ["-u", "-g"].map(|which| {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=1000", "--regid=1000", "--clear-groups"]);
+            run(command.arg(&path).arg(which)).ok()
+        });
+        ids.join(" ")
+    };
+    let modes = [0o755, 0o4755, 0o2755, 0o6755];
+    assert_eq!(modes.map(becomes), ["1000 1000", "7 1000", "1000 8", "7 8"]);
+    chown(&path, Some(0), Some(0)).unwrap();
+    assert_eq!(becomes(0o4755), "0 1000");
+    if place.is_plain() {
+        return;
+    }
+    for options in [&[][..], &["-o", "nosuid"]] {
+        place.remount_with(options);
+        assert_eq!(modes.map(becomes), ["1000 1000"; 4], "{options:?}");
+    }
+    place.remount_with(&["-o", "suid"]);
+    assert_eq!(becomes(0o4755), "0 1000");
 }
 
 /// Who keeps suid through a truncation is decided by the capability CAP_FSETID on ext4, and on a

@@ -3,12 +3,13 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
 use std::path::Path;
 
 use fuse_tests::Place;
 use rustix::fs::{
-    AtFlags, FallocateFlags, Mode, OFlags, RawDir, RenameFlags, Timestamps, XattrFlags,
+    AtFlags, CWD, FallocateFlags, Mode, OFlags, RawDir, RenameFlags, Timestamps, XattrFlags,
+    copy_file_range,
 };
 use rustix::io::Errno;
 
@@ -21,6 +22,8 @@ struct Held {
     direct: File,
     folder: File,
     path: File,
+    link: File,
+    second: File,
 }
 
 impl Held {
@@ -34,7 +37,9 @@ impl Held {
                 .custom_flags(flags.bits() as i32)
                 .open(&file)
         };
+        let second = File::options().write(true).open(root.join("second"));
         Held {
+            second: second.unwrap(),
             reader: File::open(&file).unwrap(),
             writer: open(OFlags::empty()).unwrap(),
             direct: open(OFlags::DIRECT).unwrap(),
@@ -42,6 +47,13 @@ impl Held {
             path: rustix::fs::open(
                 root.join("folder"),
                 OFlags::PATH | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+            .unwrap()
+            .into(),
+            link: rustix::fs::open(
+                root.join("folder/link"),
+                OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
                 Mode::empty(),
             )
             .unwrap()
@@ -65,9 +77,17 @@ fn calls(held: &Held) -> Vec<Call<'_>> {
         direct,
         folder,
         path,
+        link,
+        second,
     } = held;
     let make = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
     vec![
+        // Before anything is written, and to a file of its own: the kernel answers EIO to the first
+        // copy of a range, or access past its cache, after what it could not write back.
+        call("copy a range", move || {
+            let (mut from, mut to) = (0, 65_536);
+            Ok(copy_file_range(reader, Some(&mut from), second, Some(&mut to), 8192).map(drop)?)
+        }),
         call("read", move || reader.read_at(&mut [0; 10], 0).map(drop)),
         call("read O_DIRECT", move || {
             direct.read_at(&mut Page([0; 4096]).0, 0).map(drop)
@@ -123,6 +143,18 @@ fn calls(held: &Held) -> Vec<Call<'_>> {
         call("listxattr", move || {
             Ok(rustix::fs::flistxattr(reader, &mut [0; 9]).map(drop)?)
         }),
+        call("removexattr", move || {
+            Ok(rustix::fs::fremovexattr(reader, "user.a")?)
+        }),
+        call("seek data", move || {
+            Ok(rustix::fs::seek(reader, rustix::fs::SeekFrom::Data(0)).map(drop)?)
+        }),
+        call("seek a hole", move || {
+            Ok(rustix::fs::seek(writer, rustix::fs::SeekFrom::Hole(0)).map(drop)?)
+        }),
+        call("read a link", move || {
+            Ok(rustix::fs::readlinkat(link, "", Vec::new()).map(drop)?)
+        }),
         call("stat", move || Ok(rustix::fs::fstat(folder).map(drop)?)),
         call("list", move || {
             let mut buffer = [std::mem::MaybeUninit::uninit(); 1024];
@@ -146,10 +178,29 @@ fn calls(held: &Held) -> Vec<Call<'_>> {
             Ok(rustix::fs::openat(folder, "new", make, Mode::RWXU).map(drop)?)
         }),
         call("mkdir", move || {
-            Ok(rustix::fs::mkdirat(folder, "sub", Mode::RWXU)?)
+            Ok(rustix::fs::mkdirat(folder, "new", Mode::RWXU)?)
         }),
         call("unlink", move || {
             Ok(rustix::fs::unlinkat(folder, "inner", AtFlags::empty())?)
+        }),
+        call("rmdir", move || {
+            Ok(rustix::fs::unlinkat(folder, "sub", AtFlags::REMOVEDIR)?)
+        }),
+        call("link", move || {
+            let at = AtFlags::empty();
+            Ok(rustix::fs::linkat(folder, "inner", folder, "y", at)?)
+        }),
+        call("link an open file", move || {
+            let own = format!("/proc/self/fd/{}", reader.as_raw_fd());
+            let at = AtFlags::SYMLINK_FOLLOW;
+            Ok(rustix::fs::linkat(CWD, own, folder, "y", at)?)
+        }),
+        call("symlink", move || {
+            Ok(rustix::fs::symlinkat("to", folder, "new")?)
+        }),
+        call("mknod", move || {
+            let kind = rustix::fs::FileType::Fifo;
+            Ok(rustix::fs::mknodat(folder, "new", kind, Mode::RWXU, 0)?)
         }),
         call("rename", move || {
             Ok(rustix::fs::renameat_with(
@@ -172,14 +223,19 @@ fn calls_on_old_nodes_are_stale() {
         return;
     }
     fs::create_dir(place.path("folder")).unwrap();
+    fs::create_dir(place.path("folder/sub")).unwrap();
+    symlink("inner", place.path("folder/link")).unwrap();
     place.file("folder/inner", "inner");
-    place.file("file", vec![7; 100_000]);
+    for name in ["file", "second"] {
+        place.file(name, vec![7; 100_000]);
+    }
     place.fixture().ok(&["snapshot", "create", "data", "then"]);
     fs::write(place.path("file"), "changed").unwrap();
     let held = Held::open(place.root());
     place.fixture().ok(&["rollback", "--force", "data@then"]);
 
-    let wrong: Vec<String> = calls(&held)
+    let calls = calls(&held);
+    let wrong: Vec<String> = calls
         .iter()
         .map(|(name, call)| (name, call()))
         .filter(|(_, outcome)| {
@@ -189,8 +245,17 @@ fn calls_on_old_nodes_are_stale() {
         .map(|(name, outcome)| format!("{name}: {outcome:?}"))
         .collect();
     assert_eq!(wrong, [""; 0]);
+    // This one is about the volume, which is still there.
+    for file in [&held.reader, &held.folder] {
+        assert_eq!(rustix::fs::fstatfs(file).unwrap().f_namelen, 255);
+    }
     assert_eq!(fs::read(place.path("file")).unwrap(), vec![7; 100_000]);
-    assert_eq!(fs::read_dir(place.path("folder")).unwrap().count(), 1);
+    let mut names: Vec<_> = fs::read_dir(place.path("folder"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["inner", "link", "sub"]);
     let new = Held::open(place.root());
     new.writer.write_all_at(b"new", 0).unwrap();
     new.writer.sync_all().unwrap();

@@ -1,15 +1,16 @@
 //! Which call moves mtime and ctime, of what: as on ext4.
 
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, UNIX_EPOCH};
 
 use fuse_tests::Beside;
 use rustix::fs::{
-    CWD, FallocateFlags, RenameFlags, UTIME_NOW, UTIME_OMIT, XattrFlags, fallocate, lremovexattr,
-    lsetxattr, renameat_with,
+    CWD, FallocateFlags, FileType, Mode, RenameFlags, UTIME_NOW, UTIME_OMIT, XattrFlags, fallocate,
+    lremovexattr, lsetxattr, mknodat, renameat_with,
 };
 
 use crate::times::{TICK, open, set, times};
@@ -196,6 +197,115 @@ fn changes() -> Vec<(&'static str, Change)> {
             change(move |root| set(&file(root), 7, UTIME_OMIT)),
         ),
     ]
+}
+
+/// A tree whose times come from the kernel (buffered writes, a mapping), from the daemon and from
+/// whoever set them. What is returned stays open, with pages that only the kernel has.
+fn stamped(root: &Path) -> io::Result<Vec<File>> {
+    let path = |name: &str| root.join(name);
+    for name in ["folder", "from", "to", "from/sub"] {
+        fs::create_dir(path(name))?;
+    }
+    for name in [
+        "write",
+        "append",
+        "truncate",
+        "grow",
+        "punch",
+        "chmod",
+        "chown",
+        "link",
+        "rename",
+        "over",
+        "xattr",
+        "set",
+        "unlink",
+        "from/move",
+        "open",
+        "open-truncated",
+        "open-renamed",
+    ] {
+        fs::write(path(name), vec![1; 20_000])?;
+        thread::sleep(Duration::from_millis(1));
+    }
+    thread::sleep(TICK);
+    open(&path("write"))?.write_all_at(&[2; 9000], 100)?;
+    File::options()
+        .append(true)
+        .open(path("append"))?
+        .write_all(b"x")?;
+    open(&path("truncate"))?.set_len(5)?;
+    open(&path("grow"))?.set_len(50_000)?;
+    let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    fallocate(open(&path("punch"))?, punch, 0, 16_384)?;
+    thread::sleep(TICK);
+    fs::set_permissions(path("chmod"), Permissions::from_mode(0o600))?;
+    fs::set_permissions(path("folder"), Permissions::from_mode(0o700))?;
+    chown(path("chown"), Some(5), Some(5))?;
+    fs::hard_link(path("link"), path("folder/second"))?;
+    thread::sleep(TICK);
+    fs::rename(path("rename"), path("over"))?;
+    fs::rename(path("from/move"), path("to/moved"))?;
+    fs::rename(path("from/sub"), path("to/sub"))?;
+    lsetxattr(path("xattr"), "user.a", b"1", XattrFlags::empty())?;
+    open(&path("set"))?.set_modified(UNIX_EPOCH + Duration::from_nanos(1_234_567_891))?;
+    fs::remove_file(path("unlink"))?;
+    symlink("write", path("symlink"))?;
+    mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RWXU, 0)?;
+    thread::sleep(TICK);
+    let kept = ["open", "open-truncated", "open-renamed"].map(|name| open(&path(name)));
+    let kept = kept.into_iter().collect::<io::Result<Vec<File>>>()?;
+    for file in &kept {
+        file.write_all_at(&[3; 10_000], 5000)?;
+    }
+    kept[1].set_len(12_000)?;
+    fs::rename(path("open-renamed"), path("to/open-renamed"))?;
+    Ok(kept)
+}
+
+/// A path with all digits of its times, and its size.
+type Stamp = (PathBuf, [(i64, i64); 2], u64);
+
+/// Every path below a folder.
+fn stamps(root: &Path, below: &Path, found: &mut Vec<Stamp>) {
+    let length = fs::symlink_metadata(below).unwrap().len();
+    let name = below.strip_prefix(root).unwrap().to_owned();
+    found.push((name, times(below).unwrap(), length));
+    if fs::symlink_metadata(below).unwrap().is_dir() {
+        for entry in fs::read_dir(below).unwrap() {
+            stamps(root, &entry.unwrap().path(), found);
+        }
+    }
+    found.sort();
+}
+
+/// Times are stored as they were shown, to the nanosecond, whoever took them: a remount moves none.
+#[test]
+fn a_remount_moves_no_time() {
+    let beside = Beside::new();
+    let look = || {
+        beside.roots().map(|root| {
+            let mut found = Vec::new();
+            stamps(&root, &root, &mut found);
+            found
+        })
+    };
+    let kept = beside.roots().map(|root| stamped(&root).unwrap());
+    let shown = look();
+    drop(kept);
+    let closed = look();
+    beside.remount();
+    let stored = look();
+    for (place, ((shown, closed), stored)) in ["volfs", "ext4"]
+        .iter()
+        .zip(shown.iter().zip(&closed).zip(&stored))
+    {
+        assert!(shown.len() >= 20, "{place}: {} paths", shown.len());
+        assert_eq!(shown, closed, "{place}: moved by closing");
+        assert_eq!(closed, stored, "{place}: moved by the remount");
+    }
+    let fine = shown[0].iter().filter(|(_, times, _)| times[0].1 != 0);
+    assert!(fine.count() >= 20, "hardly any stamp has nanoseconds");
 }
 
 /// Which call moves which time of the file, of its folder, and of what lies beside it.

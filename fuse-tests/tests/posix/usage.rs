@@ -1,9 +1,13 @@
 //! What statfs and df tell, and whether tools believe it.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use fuse_tests::{Place, run};
+use fuse_tests::chance::Chance;
+use fuse_tests::run::eventually;
+use fuse_tests::{Fixture, HostFs, Place, run};
 use rustix::fs::{StatVfs, statvfs};
 
 const MIB: u64 = 1 << 20;
@@ -66,6 +70,74 @@ fn df_follows_what_is_written() {
     }
     place.remount();
     assert_eq!(df(&place, "used,iused"), [before[1], inodes[1]]);
+}
+
+/// In bytes: the size, what is used, what is available.
+fn room(root: &Path) -> [u64; 3] {
+    let told = statvfs(root).expect("a mount");
+    check(&told);
+    let used = told.f_blocks - told.f_bfree;
+    [told.f_blocks, used, told.f_bavail].map(|blocks| blocks * told.f_frsize)
+}
+
+/// Bytes of the pool's segments.
+fn segment_bytes(fixture: &Fixture) -> u64 {
+    let files = fs::read_dir(fixture.pool().join("segments")).expect("a pool");
+    files
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum()
+}
+
+/// What is removed goes from what is used at once, and what is overwritten is used once. The pool
+/// keeps it on the host's disk, whatever is unmounted or removed: what is available does not rise,
+/// and the size, which is both, falls.
+#[test]
+fn removed_files_do_not_become_available() {
+    const LENGTH: u64 = 32 * MIB;
+    // What the pool itself may take or give back meanwhile: files of the journal and the index.
+    const SLACK: u64 = 8 * MIB;
+    let fixture = Fixture::on_disk(HostFs::Ext4, Duration::from_secs(120));
+    fixture.ok(&["volume", "create", "data"]);
+    let root = fixture.mount("data");
+    let [_, used_before, available_before] = room(&root);
+    let mut chance = Chance::new(1);
+    let mut random = || -> Vec<u8> { (0..LENGTH).map(|_| chance.below(256) as u8).collect() };
+    fs::write(root.join("large"), random()).unwrap();
+    fixture.umount("data");
+    fixture.mount("data");
+    let [_, used, available] = room(&root);
+    assert_eq!(used - used_before, LENGTH);
+    assert!(available + LENGTH <= available_before, "{available}");
+
+    // Other bytes in the same place take new room, and the old is not given back.
+    fs::write(root.join("large"), random()).unwrap();
+    fixture.umount("data");
+    fixture.mount("data");
+    let (available_once, [size, used, available]) = (available, room(&root));
+    let segments = segment_bytes(&fixture);
+    assert_eq!(used - used_before, LENGTH);
+    assert!(available + LENGTH <= available_once, "{available}");
+    assert!(segments > 2 * LENGTH, "{segments}");
+
+    fs::remove_file(root.join("large")).unwrap();
+    // The kernel lets go of the file's inode a moment after its name.
+    eventually("the file is gone", Duration::from_secs(10), || {
+        room(&root)[1] == used_before
+    });
+    let check_removed = |when: &str| {
+        let now = room(&root);
+        assert_eq!(now[1], used_before, "used {when}");
+        assert!(now[2] <= available + SLACK, "available {when}: {now:?}");
+        assert!(now[0] + LENGTH <= size + SLACK, "size {when}: {now:?}");
+        assert!(segment_bytes(&fixture) >= segments, "segments {when}");
+    };
+    check_removed("at once");
+    fixture.umount("data");
+    fixture.mount("data");
+    check_removed("after a remount");
+    fixture.umount("data");
+    fixture.ok(&["volume", "rm", "data"]);
+    assert!(segment_bytes(&fixture) >= segments, "without the volume");
 }
 
 /// du counts what is allocated, and the apparent size where it is asked for.

@@ -7,8 +7,9 @@ use crate::base::{Key, Pointer, Value};
 use crate::journal::{Change, Transaction};
 use crate::volume::keys;
 
-/// Bytes that an entry takes beside its own, roughly: key, B-tree slot, allocation headers.
-const POINT_COST: u64 = 96;
+/// Bytes that an entry takes beside what it points to: its slot in the B-tree, whose nodes are half
+/// full after keys that come in order, and the headers of its allocation.
+const POINT_COST: u64 = 2 * (size_of::<Key>() + size_of::<Point>()) as u64 + 32;
 
 /// One changed key.
 #[derive(Clone, Debug)]

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fuse_tests::fixture::text;
 use fuse_tests::{Fixture, HostDisk, HostFs, report};
 
 /// A filesystem to exercise.
 pub trait Ground {
     /// What the report calls it.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> String;
 
     /// A folder in it.
     fn folder(&self) -> PathBuf;
@@ -29,24 +30,34 @@ pub trait Ground {
 /// A volume, and a snapshot of it while one is looked at.
 pub struct Volume {
     fixture: Fixture,
+    options: &'static [&'static str],
     mounted: Option<String>,
 }
 
 impl Volume {
-    pub fn new(block_size: &str, limit: Duration) -> Volume {
+    /// Mounted with these options.
+    pub fn new(block_size: &str, options: &'static [&'static str], limit: Duration) -> Volume {
         let fixture = Fixture::with_limit(limit);
         fixture.ok(&["volume", "create", "data", "--block-size", block_size]);
-        fixture.mount("data");
-        Volume {
+        let volume = Volume {
             fixture,
+            options,
             mounted: None,
-        }
+        };
+        volume.mount();
+        volume
+    }
+
+    fn mount(&self) {
+        let path = self.folder();
+        let mount = ["mount", "data", text(&path)];
+        self.fixture.ok(&[&mount[..], self.options].concat());
     }
 }
 
 impl Ground for Volume {
-    fn name(&self) -> &'static str {
-        report::VOLFS
+    fn name(&self) -> String {
+        [&[report::VOLFS][..], self.options].concat().join(" ")
     }
 
     fn folder(&self) -> PathBuf {
@@ -55,7 +66,7 @@ impl Ground for Volume {
 
     fn remount(&mut self) {
         self.fixture.umount("data");
-        self.fixture.mount("data");
+        self.mount();
     }
 
     fn snapshot(&mut self, number: u64) -> Option<PathBuf> {
@@ -101,8 +112,8 @@ impl Ext4 {
 }
 
 impl Ground for Ext4 {
-    fn name(&self) -> &'static str {
-        "ext4"
+    fn name(&self) -> String {
+        "ext4".to_owned()
     }
 
     fn folder(&self) -> PathBuf {

@@ -85,6 +85,49 @@ fn impossible_names_are_refused() {
     assert_eq!(name_of(fs.find(Ino::ROOT, &"y".repeat(256))), "NameTooLong");
 }
 
+/// A name with a slash or NUL, which the kernel lets nobody say, is refused by every operation that
+/// makes, moves or removes one, and changes nothing.
+#[test]
+fn names_have_no_slash_and_no_nul() {
+    let fs = Fixture::new();
+    let file = fs.file(Ino::ROOT, "f");
+    let folder = fs.folder(Ino::ROOT, "d");
+    fs.file(folder, "b");
+    let before = (fs.names(Ino::ROOT), fs.names(folder), fs.attr(Ino::ROOT));
+    for name in ["d/b", "/", "a/", "/a", "f\0", "\0", "a\0b"] {
+        let bytes = name.as_bytes();
+        let root = Ino::ROOT;
+        let refused =
+            |what: &str, outcome: String| assert_eq!(outcome, "Invalid", "{what} {name:?}");
+        for kind in [FileKind::Directory, FileKind::Fifo, FileKind::Regular] {
+            refused("make", name_of(fs.make(&ROOT, kind, root, name)));
+        }
+        refused("symlink", name_of(fs.symlink(&ROOT, root, bytes, b"to")));
+        refused("link", name_of(fs.link(&ROOT, file, root, bytes)));
+        refused("unlink", name_of(fs.unlink(&ROOT, root, bytes)));
+        refused("rmdir", name_of(fs.rmdir(&ROOT, root, bytes)));
+        refused("lookup", name_of(fs.find(root, name)));
+        for mode in [
+            RenameMode::Replace,
+            RenameMode::NoReplace,
+            RenameMode::Exchange,
+            RenameMode::Whiteout,
+            RenameMode::WhiteoutNoReplace,
+        ] {
+            refused(
+                "rename to",
+                name_of(fs.mv((root, "f"), (folder, name), mode)),
+            );
+            refused(
+                "rename from",
+                name_of(fs.mv((root, name), (folder, "g"), mode)),
+            );
+        }
+    }
+    let after = (fs.names(Ino::ROOT), fs.names(folder), fs.attr(Ino::ROOT));
+    assert_eq!(after, before);
+}
+
 /// A second format is refused and changes nothing.
 #[test]
 fn a_volume_is_formatted_once() {
