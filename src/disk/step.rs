@@ -135,9 +135,9 @@ steps! {
         "Each opening appends under a higher incarnation than any before: else equal records of \
          two lives make the rest of the older one continue the newer one.";
     BothSlotsPublished = "both-slots-published",
-        "Where recovery dropped records that name lost frames, both superblock slots have \
-         replay start behind them before new ones are appended: else the slot that is left \
-         after damage drops the new ones, too.";
+        "Both superblock slots have replay start behind the records that recovery replayed or \
+         dropped before new ones are appended: else the slot that is left after damage judges \
+         them, and the frames that they name, anew, and drops the new ones, too.";
     RecoveryPublished = "recovery-published",
         "What recovery decided is published, with its incarnation, before the first new record \
          is appended: else the next recovery decides anew, with other records behind.";

@@ -187,8 +187,8 @@ impl Pool {
             pool.checkpoint()?;
         }
         // After a cut of the journal the older slot still needs the damaged part.
-        let is_whole = is_whole && pool.journal_cut.is_none();
-        if !is_whole && performs(&*pool.shared.disk, Step::BothSlotsPublished) {
+        let has_replayed = end.records > 0 || !is_whole || pool.journal_cut.is_some();
+        if has_replayed && performs(&*pool.shared.disk, Step::BothSlotsPublished) {
             pool.checkpoint()?;
         }
         if pool.journal_cut.is_some() {
