@@ -94,6 +94,8 @@ impl Core {
     fn entry_problem(&self, id: &BlockId, place: &Place) -> Option<String> {
         let file = match self.set.file(place.segment) {
             Ok(Some(file)) => file,
+            // Taken away, and the index has not heard of it, or has lost that in a crash.
+            Ok(None) if place.segment < self.set.next() => return None,
             Ok(None) => return Some("there is no such segment".to_owned()),
             Err(error) => return Some(error.to_string()),
         };

@@ -10,6 +10,7 @@
 //! store      the facade             put, read, read_many   what its calls do
 //! segment/   files of frames: appending, durability, tables of contents, scanning
 //! index/     id -> place in sled: derived, behind everything, for deduplication
+//! collect, pins     moving what is alive out of segments, and deleting them
 //! examine, heal     verifying segments and index, and what healthy copies are good for
 //! frame, compress   one frame's bytes         cache, workers   memory and threads
 //! ```
@@ -19,6 +20,7 @@
 //! returned, and only then may anything durable refer to it.
 
 mod cache;
+mod collect;
 mod compress;
 mod error;
 mod examine;
@@ -27,6 +29,7 @@ mod frame;
 pub(crate) mod fuzzing;
 mod heal;
 mod index;
+mod pins;
 mod put;
 mod reach;
 mod read;
@@ -42,12 +45,14 @@ use std::path::PathBuf;
 
 use crate::base::{BlockId, SegmentId};
 
+pub use collect::{Moved, SegmentFrame};
 pub use error::{BlockError, BlockResult};
 pub use examine::IndexFault;
 pub use heal::Healed;
 pub use index::discard as discard_index;
 #[cfg(test)]
 pub(crate) use index::upset;
+pub use pins::Pin;
 pub use reach::Reach;
 pub use segment::{Depth, Observer, SegmentFault, SegmentFindings, SegmentKind};
 pub use store::BlockStore;

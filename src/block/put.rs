@@ -120,11 +120,7 @@ impl Core {
                 parse(bytes, id, Some(FrameKind::Block)).map(|(header, _)| header)
             });
             let found = frame.is_ok_and(|header| header.content_len as usize == content_len);
-            found
-                && self
-                    .set
-                    .get(place.segment)
-                    .is_some_and(|segment| segment.takes_references())
+            found && self.set.takes_references(place.segment)
         };
         let recent = self.recent.get(id).filter(holds);
         let indexed = || self.index.as_ref()?.lookup(id).filter(holds);

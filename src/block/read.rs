@@ -171,22 +171,25 @@ impl Core {
     /// Verifies a frame of either kind. Only a place that is out of date is looked up elsewhere:
     /// damage is reported even where another copy would serve a reader.
     pub(super) fn verify(&self, pointer: &Pointer) -> BlockResult<()> {
-        let attempt = |place: &Place| {
-            self.read_place(place, |bytes| {
-                let (header, payload) = parse(bytes, &pointer.id, None)?;
-                match header.kind {
-                    FrameKind::Block => verified_block(&header, payload).map(drop),
-                    FrameKind::Node => unpack_to_vec(&header, payload)
-                        .map(drop)
-                        .map_err(Fault::Damaged),
-                }
-            })
-        };
+        let attempt = |place: &Place| self.verify_at(&pointer.id, place);
         match attempt(&pointer.place) {
             Ok(()) => Ok(()),
             Err(fault) if fault.is_stale() => self.resolve(pointer, &SegmentKind::ALL, attempt),
             Err(fault) => Err(fault.into_error(pointer.id, pointer.place)),
         }
+    }
+
+    /// Verifies a frame of either kind at one place.
+    pub(super) fn verify_at(&self, id: &BlockId, place: &Place) -> Result<(), Fault> {
+        self.read_place(place, |bytes| {
+            let (header, payload) = parse(bytes, id, None)?;
+            match header.kind {
+                FrameKind::Block => verified_block(&header, payload).map(drop),
+                FrameKind::Node => unpack_to_vec(&header, payload)
+                    .map(drop)
+                    .map_err(Fault::Damaged),
+            }
+        })
     }
 
     /// Asks `attempt` for the frame: at the pointer's place, where recent appends and the content

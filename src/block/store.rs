@@ -8,6 +8,7 @@ use crate::disk::{Disk, Step};
 
 use super::cache::BlockCache;
 use super::index::{Index, RecentFrames};
+use super::pins::{Pin, Pins};
 use super::segment::{Appender, Segment, SegmentSet};
 use super::workers::Workers;
 use super::{
@@ -22,6 +23,7 @@ use super::{
 pub struct BlockStore {
     pub(super) core: Arc<Core>,
     workers: Workers,
+    pub(super) pins: Pins,
     closed: AtomicBool,
 }
 
@@ -69,6 +71,7 @@ impl BlockStore {
         Ok(Arc::new(BlockStore {
             core: Arc::new(core),
             workers,
+            pins: Pins::default(),
             closed: AtomicBool::new(false),
         }))
     }
@@ -113,6 +116,12 @@ impl BlockStore {
     /// journal record may name a segment whose file a power loss took.
     pub fn use_up_number(&self, segment: SegmentId) {
         self.core.set.use_up(segment);
+    }
+
+    /// For whoever stores a block and commits a record that names it, or finds pointers and reads
+    /// what they name: held from before the one until after the other, no segment goes in between.
+    pub fn pin(&self) -> Pin<'_> {
+        self.pins.pin()
     }
 
     /// Stores a block (1 byte to [`FRAME_CONTENT_MAX`](super::FRAME_CONTENT_MAX)), or finds it

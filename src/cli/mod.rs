@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::daemon::Access;
-use commands::{check, clone, daemon, flush, mount, rollback, scrub, snapshot, umount, volume};
+use commands::{check, clone, daemon, flush, gc, mount, rollback, scrub, snapshot, umount, volume};
 use exit::Outcome;
 use pool::PoolLocation;
 
@@ -63,6 +63,7 @@ enum Command {
     Rollback(rollback::Args),
     Check(check::Args),
     Scrub(scrub::Args),
+    Gc(gc::Args),
     /// Start, stop and look at the daemon that serves a pool's mounts
     #[command(subcommand)]
     Daemon(daemon::Command),
@@ -114,6 +115,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Rollback(args) => args.run(&mut context),
         Command::Check(args) => args.run(&mut context),
         Command::Scrub(args) => args.run(&mut context),
+        Command::Gc(args) => args.run(&mut context),
         Command::Daemon(command) => command.run(&mut context),
         Command::FlushOpenFiles(args) => args.run(),
     };

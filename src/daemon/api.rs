@@ -44,6 +44,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     let router = route::<StopDaemon>(router);
     let router = route::<CheckPool>(router);
     let router = route::<ScrubPool>(router);
+    let router = route::<CollectGarbage>(router);
     router
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)

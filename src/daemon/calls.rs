@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::types::*;
 use super::{Service, ServiceResult};
 use crate::base::progress::Progress;
-use crate::pool::CheckReport;
+use crate::pool::{CheckReport, GcReport};
 
 /// Verb of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,5 +116,16 @@ impl Call for ScrubPool {
 
     fn run(&self, service: &Service, progress: &dyn Progress) -> ServiceResult<CheckReport> {
         service.scrub(self, progress)
+    }
+}
+
+impl Call for CollectGarbage {
+    type Answer = GcReport;
+    const VERB: Verb = Verb::Post;
+    const PATH: &'static str = "/v1/gc";
+    const REPORTS_PROGRESS: bool = true;
+
+    fn run(&self, service: &Service, progress: &dyn Progress) -> ServiceResult<GcReport> {
+        service.collect_garbage(self, progress)
     }
 }

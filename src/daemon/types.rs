@@ -433,6 +433,17 @@ pub struct ScrubPool {
     pub bytes_per_second: u64,
 }
 
+/// Give back the room of what nobody refers to. Ends when the client goes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CollectGarbage {
+    /// Only say how much there is.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Bytes a second that are moved at most; 0: no limit.
+    #[serde(default)]
+    pub bytes_per_second: u64,
+}
+
 /// Who owns the pool: the first question of every client.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Hello {}

@@ -125,6 +125,14 @@ steps! {
     SegmentMended = "segment-mended",
         "A header or a table of contents that was written anew is durable before the repair says \
          so.";
+    CondemnedIsMissed = "condemned-is-missed",
+        "A block that lies in a condemned segment is stored again: else the new record names a \
+         frame that nobody keeps.";
+    CopyBeforeRemoval = "copy-before-removal",
+        "Frames that were moved out of a segment are durable before it goes.";
+    RemovalBehindSlots = "removal-behind-slots",
+        "Both superblock slots have replay start behind the condemnation before a segment goes: \
+         else the older one replays records that name frames which nobody has kept.";
     RecordChain = "record-chain",
         "A record is replayed only if its checksum continues that of the record before it: else \
          what an outage left of lost records is taken for a continuation.";

@@ -539,7 +539,7 @@ pub(crate) fn catalog_transaction(changes: Vec<Change>) -> Transaction {
 }
 
 /// A decode error of the catalog's entry at `key`.
-fn at_key(key: &Key) -> impl FnOnce(DecodeError) -> PoolError {
+pub(super) fn at_key(key: &Key) -> impl FnOnce(DecodeError) -> PoolError {
     let what = format!("{key:?}");
     move |source| PoolError::Catalog { what, source }
 }

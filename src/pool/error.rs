@@ -123,6 +123,12 @@ pub enum PoolError {
         #[source]
         source: DecodeError,
     },
+    /// A volume that cannot be sealed keeps the journal, and with it old states.
+    #[error(
+        "garbage cannot be collected while a volume cannot be sealed: `volfs volume ls` names it, \
+         the daemon's log says why"
+    )]
+    Held,
     /// The journal is damaged below what was durable.
     #[error("the journal is damaged: {problem}")]
     JournalDamaged {
@@ -192,6 +198,7 @@ impl PoolError {
             PoolError::Folder { .. }
             | PoolError::Settings { .. }
             | PoolError::Closed
+            | PoolError::Held
             | PoolError::BrokenOff => Nature::Environment,
             PoolError::Volume { source, .. } => source.nature(),
             PoolError::Disk(error) => error.nature(),

@@ -10,6 +10,7 @@ mod cut;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod gc;
 mod records;
 mod recovery;
 mod repair;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 pub use check::{CheckOptions, CheckReport, InodeRule, Repair, StateName, Violation};
 pub use error::{PoolError, PoolResult};
+pub use gc::{GcOptions, GcReport};
 pub use repair::RepairOptions;
 pub use types::{
     DroppedRecords, JournalCut, LostRecords, NewVolume, PoolOptions, PoolStatus, Rollback,
@@ -57,6 +59,10 @@ pub struct Pool {
     shared: Arc<Shared>,
     catalog: Mutex<Catalog>,
     published: Mutex<Published>,
+    /// One at a time of what goes through all segments: collecting garbage, checking. Taken before
+    /// all others.
+    maintenance: Mutex<()>,
+    gc: gc::GcWorker,
     /// One checkpoint at a time.
     checkpointing: Mutex<()>,
     checkpoints: AtomicU64,
@@ -118,6 +124,8 @@ impl Pool {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        // Before the last checkpoint, which would wait for what it does.
+        self.gc.stop();
         let published = self.checkpoint();
         self.stop();
         self.shared.store.close()?;
@@ -141,6 +149,7 @@ impl Pool {
     }
 
     fn stop(&self) {
+        self.gc.stop();
         self.shared.admission.close();
         if let Some(worker) = self.worker.lock().take()
             // The last reference may be the worker's own, taken for one checkpoint.

@@ -109,6 +109,14 @@ impl Pool {
             source,
         };
         pool.start_worker(age).map_err(fail)?;
+        let fail = |source| PoolError::Folder {
+            path: path.to_owned(),
+            action: "start the thread for garbage of",
+            source,
+        };
+        pool.gc
+            .start(&pool, options.gc_percent, options.gc_bytes_per_second)
+            .map_err(fail)?;
         Ok(pool)
     }
 
@@ -171,6 +179,8 @@ impl Pool {
                     ..newest
                 },
             }),
+            maintenance: Mutex::new(()),
+            gc: super::gc::GcWorker::default(),
             checkpointing: Mutex::new(()),
             checkpoints: AtomicU64::new(0),
             is_unfinished: AtomicBool::new(false),

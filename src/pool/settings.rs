@@ -47,6 +47,12 @@ pub(crate) struct Settings {
     /// Age in seconds at which changes are checkpointed.
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint_age_secs: Option<u64>,
+    /// Garbage in percent of what is alive at which it is collected; 0: only on demand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gc_percent: Option<u8>,
+    /// Bytes a second that the collection of garbage moves by itself at most; 0: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gc_bytes_per_second: Option<u64>,
     /// Cap of the block cache in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     block_cache_bytes: Option<u64>,
@@ -154,6 +160,10 @@ impl PoolFile {
             checkpoint_age_secs: settings
                 .checkpoint_age_secs
                 .unwrap_or(options.checkpoint_age_secs),
+            gc_percent: settings.gc_percent.unwrap_or(options.gc_percent),
+            gc_bytes_per_second: settings
+                .gc_bytes_per_second
+                .unwrap_or(options.gc_bytes_per_second),
             block_cache_bytes: settings
                 .block_cache_bytes
                 .map_or(options.block_cache_bytes, |bytes| bytes as usize),

@@ -131,6 +131,7 @@ impl Pool {
             };
             self.cut(&mut catalog, &cut)?
         };
+        self.gc.want();
         self.sync_journal(at)
     }
 

@@ -5,6 +5,7 @@ mod check;
 mod containment;
 pub(crate) mod crash;
 mod full_disk;
+mod gc;
 mod interleavings;
 mod journal_damage;
 mod rig;

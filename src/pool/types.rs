@@ -17,6 +17,11 @@ pub struct PoolOptions {
     pub dirty_bytes_max: u64,
     /// Age at which changes are checkpointed, in seconds. Default 30.
     pub checkpoint_age_secs: u64,
+    /// Garbage in percent of what is alive at which it is collected by itself; 0, the default:
+    /// never.
+    pub gc_percent: u8,
+    /// Bytes a second that this moves at most; 0: no limit. Default 64 MiB.
+    pub gc_bytes_per_second: u64,
     /// Cap of the cache of decompressed blocks. Default 64 MiB.
     pub block_cache_bytes: usize,
     /// Cap of the cache of decoded tree nodes. Default 64 MiB.
@@ -108,6 +113,8 @@ impl Default for PoolOptions {
         PoolOptions {
             dirty_bytes_max: 256 << 20,
             checkpoint_age_secs: 30,
+            gc_percent: 0,
+            gc_bytes_per_second: 64 << 20,
             block_cache_bytes: 64 << 20,
             node_cache_bytes: 64 << 20,
             cut_damaged_journal: false,

@@ -4,6 +4,7 @@ mod check;
 mod copies;
 mod daemon;
 mod full_disk;
+mod gc;
 mod mount_helper;
 mod mounting;
 mod owners;
@@ -66,6 +67,7 @@ fn version_and_help_are_everywhere() {
         "rollback",
         "check",
         "scrub",
+        "gc",
         "daemon",
         "daemon start",
         "daemon stop",

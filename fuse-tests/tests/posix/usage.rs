@@ -90,7 +90,7 @@ fn segment_bytes(fixture: &Fixture) -> u64 {
 
 /// What is removed goes from what is used at once, and what is overwritten is used once. The pool
 /// keeps it on the host's disk, whatever is unmounted or removed: what is available does not rise,
-/// and the size, which is both, falls.
+/// and the size, which is both, falls. Until garbage is collected.
 #[test]
 fn removed_files_do_not_become_available() {
     const LENGTH: u64 = 32 * MIB;
@@ -138,6 +138,9 @@ fn removed_files_do_not_become_available() {
     fixture.umount("data");
     fixture.ok(&["volume", "rm", "data"]);
     assert!(segment_bytes(&fixture) >= segments, "without the volume");
+    fixture.ok(&["gc"]);
+    let left = segment_bytes(&fixture);
+    assert!(left < SLACK, "{left} bytes after the collection");
 }
 
 /// du counts what is allocated, and the apparent size where it is asked for.

@@ -48,6 +48,23 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
+    /// Takes the lock if nobody has it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let turn = match is_explored() {
+            true => Some(self.turn.try_lock().ok()?),
+            false => None,
+        };
+        let data = match turn.is_some() {
+            true => self.lock_data(true),
+            false => self.data.try_lock()?,
+        };
+        Some(MutexGuard {
+            data: Some(data),
+            turn,
+            mutex: self,
+        })
+    }
+
     fn lock_data(&self, has_turn: bool) -> parking_lot::MutexGuard<'_, T> {
         if has_turn {
             let data = self.data.try_lock();

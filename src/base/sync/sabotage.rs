@@ -18,6 +18,8 @@ pub(crate) enum Sabotage {
     CutBeforeLocks,
     /// A volume's sync looks at the frames that its records name before it looks how far these go.
     FramesBeforeState,
+    /// A collection of garbage does not wait for those who have found a block, or look for one.
+    PinsIgnored,
     /// A layer gives its changes back before the tree that says the same is made.
     ChangesGivenBackEarly,
 }

@@ -141,6 +141,14 @@ impl ContentIndex {
         })
     }
 
+    /// Drops the entry of a content if it leads to this place.
+    pub(super) fn remove(&self, id: &BlockId, place: &Place) -> Result<(), IndexError> {
+        if self.get(id)? != Some(*place) {
+            return Ok(());
+        }
+        guarded(|| Ok(self.places.remove(&id.0)?))
+    }
+
     /// What the index has of each segment.
     pub(super) fn coverage(&self) -> Result<BTreeMap<SegmentId, Coverage>, IndexError> {
         guarded(|| {

@@ -41,6 +41,7 @@ pub(super) struct Feeder {
 
 enum Task {
     Feed(SegmentId),
+    Forget(SegmentId),
     Replace,
     Stop,
 }
@@ -139,6 +140,14 @@ impl Feeder {
                     self.feed(segment)?;
                     self.note_progress();
                 }
+                Task::Forget(segment) => {
+                    let forgotten = self.forget(segment);
+                    // Whoever waits for it goes on, however this ended.
+                    self.shared.work.lock().leaving.remove(&segment);
+                    self.shared.changed.notify_all();
+                    forgotten?;
+                    self.note_progress();
+                }
             }
         }
     }
@@ -154,6 +163,9 @@ impl Feeder {
             }
             if let Some(segment) = work.segments.pop_first() {
                 return Task::Feed(segment);
+            }
+            if let Some(segment) = work.leaving.first() {
+                return Task::Forget(*segment);
             }
             work.idle = true;
             self.shared.changed.notify_all();
@@ -183,6 +195,25 @@ impl Feeder {
             self.backlog.remove(&id);
         }
         Ok(())
+    }
+
+    /// Drops the entries that lead to a segment, which is about to go.
+    fn forget(&mut self, id: SegmentId) -> Result<(), IndexError> {
+        let shared = self.shared.clone();
+        let content = shared.content.read();
+        self.backlog.remove(&id);
+        self.coverage.remove(&id);
+        let (Some(content), Some(segment)) = (content.as_ref(), self.set.get(id)) else {
+            return Ok(());
+        };
+        let frames = self.set.frames(&segment, 0).unwrap_or_else(|error| {
+            log::warn!("segment {id} is not forgotten: {}", chain(&error));
+            Vec::new()
+        });
+        for frame in frames {
+            content.remove(&frame.id, &frame.place(id))?;
+        }
+        content.uncover(id)
     }
 
     /// As [`Feeder::feed`]; returns whether it came to the end.

@@ -63,6 +63,9 @@ struct Work {
     /// Segments with frames that have become durable; their frames are read from the segments
     /// when it is their turn, so that this is all that is ever queued.
     segments: BTreeSet<SegmentId>,
+    /// Segments that are about to go; behind all of the above, so that what was moved out of them
+    /// is known first.
+    leaving: BTreeSet<SegmentId>,
     /// The index has failed and is to be replaced.
     failed: bool,
     stop: bool,
@@ -127,6 +130,25 @@ impl Index {
         self.shared.changed.notify_all();
     }
 
+    /// Drops every entry that leads to one of these segments, which are still there; waits for that
+    /// up to `patience`, and no longer than there is an index.
+    pub(super) fn forget(&self, segments: &[SegmentId], patience: Duration) {
+        let mut work = self.shared.work.lock();
+        work.leaving.extend(segments);
+        self.shared.changed.notify_all();
+        let is_left = |work: &Work| segments.iter().any(|id| work.leaving.contains(id));
+        while is_left(&work) && !work.stop && !work.ended {
+            if self
+                .shared
+                .changed
+                .wait_for(&mut work, patience)
+                .timed_out()
+            {
+                return;
+            }
+        }
+    }
+
     /// Whether it covers every segment that is at rest.
     pub(super) fn is_ready(&self) -> bool {
         self.shared.ready.load(Ordering::Relaxed)
@@ -176,7 +198,8 @@ impl Index {
     #[cfg(test)]
     pub(super) fn drain(&self) {
         let mut work = self.shared.work.lock();
-        while !(work.idle && work.segments.is_empty() && !work.failed) {
+        let is_busy = |work: &Work| !(work.segments.is_empty() && work.leaving.is_empty());
+        while !work.idle || is_busy(&work) || work.failed {
             self.shared.changed.wait(&mut work);
         }
     }

@@ -117,4 +117,22 @@ impl Appender {
             }
         }
     }
+
+    /// Ends the open segments; later appends go to new ones.
+    pub(in crate::block) fn end_open(&self) {
+        for slot in &self.slots {
+            let ended = {
+                let mut slot = slot.lock();
+                match &*slot {
+                    Slot::Open(segment) => {
+                        let segment = segment.clone();
+                        *slot = Slot::Empty;
+                        segment
+                    }
+                    Slot::Empty | Slot::Shut => continue,
+                }
+            };
+            self.end(&ended);
+        }
+    }
 }

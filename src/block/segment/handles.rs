@@ -73,6 +73,12 @@ impl Handles {
         drop((replaced, pushed_out));
     }
 
+    /// Takes a segment's file out of the table.
+    pub(super) fn remove(&self, segment: SegmentId) {
+        let removed = self.files.write().remove(&segment);
+        drop(removed);
+    }
+
     /// Empties the table.
     pub(super) fn clear(&self) {
         let files = std::mem::take(&mut *self.files.write());

@@ -218,6 +218,33 @@ impl SegmentSet {
         Ok(frames)
     }
 
+    /// Whether a new pointer may name a frame of this segment.
+    pub(in crate::block) fn takes_references(&self, segment: SegmentId) -> bool {
+        let asks = performs(&*self.disk, Step::CondemnedIsMissed);
+        self.get(segment)
+            .is_some_and(|segment| segment.takes_references() && !(asks && segment.is_condemned()))
+    }
+
+    /// Says that segments are to go, or not after all.
+    pub(in crate::block) fn condemn(&self, segments: &[SegmentId], is_condemned: bool) {
+        let found = segments.iter().filter_map(|segment| self.get(*segment));
+        found.for_each(|segment| segment.condemn(is_condemned));
+    }
+
+    /// Deletes a segment's file. Readers that have it open read on; later ones find it gone.
+    pub(in crate::block) fn remove(&self, segment: &Segment) -> BlockResult<()> {
+        let id = segment.id();
+        self.disk
+            .remove(&path(id, segment.kind()))
+            .map_err(|source| BlockError::Disk {
+                segment: id,
+                source,
+            })?;
+        self.segments.write().remove(&id);
+        self.handles.remove(id);
+        Ok(())
+    }
+
     /// How far the content index may know the segment: as far as it is durable.
     pub(in crate::block) fn indexable_bytes(&self, segment: &Segment) -> u32 {
         match performs(&*self.disk, Step::IndexAfterSegment) {

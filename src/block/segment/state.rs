@@ -71,6 +71,8 @@ struct State {
     /// A sync is under way.
     syncing: bool,
     poisoned: bool,
+    /// It is to go; nobody may begin to refer to a frame in it.
+    condemned: bool,
     /// The handle that was written through, kept until all is durable: a write-back error must
     /// find the descriptor that it is to be reported to.
     file: Option<Arc<dyn DiskFile>>,
@@ -132,6 +134,7 @@ impl Segment {
             settled: true,
             syncing: false,
             poisoned: false,
+            condemned: false,
             file: Some(file),
             written_back: 0,
             fed_notice: 0,
@@ -157,6 +160,7 @@ impl Segment {
             settled: false,
             syncing: false,
             poisoned: false,
+            condemned: false,
             file: None,
             written_back: bytes,
             fed_notice: 0,
@@ -209,6 +213,16 @@ impl Segment {
     pub(in crate::block) fn takes_references(&self) -> bool {
         let state = self.state.lock();
         state.settled && !state.poisoned
+    }
+
+    /// Says that it is to go, or not after all.
+    pub(super) fn condemn(&self, is_condemned: bool) {
+        self.state.lock().condemned = is_condemned;
+    }
+
+    /// Whether it is to go.
+    pub(in crate::block) fn is_condemned(&self) -> bool {
+        self.state.lock().condemned
     }
 
     /// Whether all of it is on the medium and nothing will be added.

@@ -5,6 +5,7 @@ pub(crate) mod clone;
 pub(crate) mod daemon;
 mod findings;
 pub(crate) mod flush;
+pub(crate) mod gc;
 pub(crate) mod mount;
 pub(crate) mod rollback;
 pub(crate) mod scrub;

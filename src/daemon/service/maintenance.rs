@@ -3,8 +3,10 @@
 use super::{Service, VERSION};
 use crate::base::progress::Progress;
 use crate::daemon::mounts::{holders_of, in_use};
-use crate::daemon::{CheckPool, ScrubPool, ServiceResult, StatusReport, StopDaemon};
-use crate::pool::{CheckOptions, CheckReport};
+use crate::daemon::{
+    CheckPool, CollectGarbage, ScrubPool, ServiceResult, StatusReport, StopDaemon,
+};
+use crate::pool::{CheckOptions, CheckReport, GcOptions, GcReport};
 
 impl Service {
     /// How the daemon and its pool are.
@@ -83,5 +85,19 @@ impl Service {
             ..CheckOptions::default()
         };
         Ok(self.pool.scrub(&options, progress)?)
+    }
+
+    /// Gives back the room of what nobody refers to.
+    pub fn collect_garbage(
+        &self,
+        request: &CollectGarbage,
+        progress: &dyn Progress,
+    ) -> ServiceResult<GcReport> {
+        let options = GcOptions {
+            dry_run: request.dry_run,
+            bytes_per_second: request.bytes_per_second,
+            ..GcOptions::default()
+        };
+        Ok(self.pool.collect_garbage(&options, progress)?)
     }
 }

@@ -241,6 +241,11 @@ impl SimDisk {
         self.state.lock().capacity = capacity;
     }
 
+    /// Whether it has bounds.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.state.lock().capacity.is_some()
+    }
+
     /// The files that reads see, and their lengths in bytes.
     pub(crate) fn files(&self) -> Vec<(String, u64)> {
         let state = self.state.lock();

@@ -60,6 +60,7 @@ impl Pool {
         options: &CheckOptions,
         progress: &dyn Progress,
     ) -> PoolResult<CheckReport> {
+        let _one = self.maintenance.lock();
         let subject = Subject::live(self, &options.volumes)?;
         run(&subject, options, progress)
     }

@@ -18,6 +18,7 @@ mod change;
 mod choice;
 mod damage;
 mod effects;
+mod garbage;
 mod habits;
 mod index;
 mod model;

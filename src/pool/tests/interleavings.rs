@@ -308,3 +308,76 @@ fn writers_wait_for_the_checkpoint_thread_never_for_ever() {
         }
     });
 }
+
+fn put_block(volume: &Volume, index: u64, content: &[u8]) {
+    // As a write does it: pinned from before the block is found until it is committed.
+    let _pin = volume.pin();
+    let sealed = volume.seal(&[content]).unwrap();
+    let put = volume.update(&Request::default(), |edit| {
+        edit.put_block(FILE, index, sealed[0]);
+        Ok(())
+    });
+    put.unwrap();
+}
+
+/// Garbage is collected beside one who stores once more what is garbage, and one who reads what
+/// becomes garbage meanwhile.
+fn garbage_beside_work() {
+    let (medium, pool) = world(1 << 20);
+    let content = |seed: u64| crate::base::SplitMix64::new(seed).bytes(BLOCK);
+    let volume = pool.open_volume(&name("a")).unwrap();
+    put_block(&volume, 1, &content(1));
+    put_block(&volume, 2, &content(2));
+    pool.checkpoint().unwrap();
+    // The first is garbage from here on.
+    put_block(&volume, 1, &content(3));
+    let writer = thread::spawn({
+        let volume = volume.clone();
+        move || {
+            put_block(&volume, 3, &content(1));
+            put_block(&volume, 2, &content(4));
+        }
+    });
+    let reader = thread::spawn({
+        let volume = volume.clone();
+        move || {
+            let _pin = volume.pin();
+            let plan = volume.read(&Request::default(), |view| {
+                view.plan_read(FILE, 2 * BLOCK as u64, BLOCK)
+            });
+            let bytes = volume.execute(plan.unwrap()).unwrap();
+            assert!(bytes == content(2) || bytes == content(4), "other bytes");
+        }
+    });
+    let options = crate::pool::GcOptions::default();
+    let done = pool.collect_garbage(&options, &crate::base::progress::Silent);
+    done.unwrap();
+    writer.join().unwrap();
+    reader.join().unwrap();
+    volume.sync().unwrap();
+    drop((volume, pool));
+    let left = after_power_loss(&medium, 7);
+    let volume = left.open_volume(&name("a")).unwrap();
+    for (index, seed) in [(1, 3), (2, 4), (3, 1)] {
+        assert!(
+            block(&volume, index, BLOCK) == content(seed),
+            "block {index}"
+        );
+    }
+}
+
+/// What is stored again, or read, while it is garbage is there.
+#[test]
+fn garbage_is_collected_beside_who_needs_it_again() {
+    explore(garbage_beside_work);
+}
+
+/// The exploration notices a collection that does not wait for those who need it again.
+#[test]
+fn ignored_pins_are_noticed() {
+    let how = explore_sabotaged(Sabotage::PinsIgnored, garbage_beside_work);
+    assert!(
+        how.contains("gone") || how.contains("block ") || how.contains("Corrupt"),
+        "{how}"
+    );
+}

@@ -21,7 +21,7 @@ use crate::base::sync::{Mutex, RwLock, RwLockWriteGuard};
 #[cfg(test)]
 use crate::base::sync::{Sabotage, is_sabotaged};
 use crate::base::{Key, Lsn, Pointer, SegmentId, Timestamp, Value, VolumeId, chain};
-use crate::block::{FRAME_CONTENT_MAX, Reach};
+use crate::block::{FRAME_CONTENT_MAX, Pin, Reach};
 use crate::disk::Step;
 use crate::journal::{Journal, JournalError, RecordKind, Transaction};
 use crate::volume::{FsError, FsResult, keys};
@@ -377,8 +377,15 @@ impl Volume {
         }
     }
 
+    /// Keeps the segments that are there, so that pointers stay good outside of every lock: from
+    /// before they are found or made until they are read, or committed.
+    pub fn pin(&self) -> Pin<'_> {
+        self.shared.store.pin()
+    }
+
     /// Stores whole blocks at once on the sealing workers, outside of every lock, for large
     /// writes: each piece is one block. All-zero pieces become holes; trailing zeros are trimmed.
+    /// The caller holds a [`Volume::pin`] until it has committed them.
     pub fn seal(&self, pieces: &[&[u8]]) -> FsResult<Vec<BlockState>> {
         if self.settings.read_only {
             return Err(FsError::ReadOnly);

@@ -57,6 +57,7 @@ impl Volume {
         offset: u64,
         len: usize,
     ) -> FsResult<(Vec<u8>, Inode)> {
+        let _pin = self.pin();
         let (plan, inode) = self.read(request, |view| {
             let inode = load_file(view, ino)?;
             let rest = inode.size.saturating_sub(offset);
@@ -106,6 +107,7 @@ impl Volume {
         };
         // A look ahead, without keeping others out: what must be found later is found here first.
         let inode = self.read(request, |view| load_file(view, ino))?;
+        let _pin = self.pin();
         let sealed = self.seal_whole(&pieces)?;
         let mut needed = vec![keys::inode(ino)];
         needed.extend(pieces.keys_to_look_up(ino, &inode));

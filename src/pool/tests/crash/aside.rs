@@ -19,7 +19,9 @@ const LIST: &str = "mounts.json";
 
 /// Its state.
 pub(super) struct Aside {
-    random: SplitMix64,
+    pub(super) random: SplitMix64,
+    /// Large contents that were written and overwritten.
+    pub(super) contents: Vec<Vec<u8>>,
     /// What was armed last at a step.
     last: Option<AtStep>,
     /// Whether it looks at what costs time only, not content.
@@ -36,6 +38,7 @@ impl Aside {
     pub(super) fn new(seed: u64) -> Aside {
         Aside {
             random: SplitMix64::new(!seed),
+            contents: Vec::new(),
             last: None,
             checks_costs: true,
             list: (0, 0),
@@ -75,7 +78,7 @@ impl World {
             return false;
         }
         let step = self.any_step();
-        let at = match self.aside.is_due(50) {
+        let at = match self.aside.is_due(self.habits.deaths) {
             true => AtStep::Die(step),
             false => AtStep::Fail(step),
         };

@@ -22,6 +22,10 @@ pub(super) struct Habits {
     pub(super) fills: bool,
     /// Bits flip in what is stored twice or derived, and that is healed.
     pub(super) rots: bool,
+    /// How much of what happens at a step, in percent, is a death; the rest is a failure.
+    pub(super) deaths: u64,
+    /// Garbage is collected.
+    pub(super) collects: bool,
     /// How many further media are tried that each power loss could leave.
     pub(super) more: u64,
     /// On how many of these, in percent, the newest superblock slot is damaged.
@@ -61,6 +65,8 @@ impl Habits {
             repeats: false,
             fills: false,
             rots: false,
+            deaths: 50,
+            collects: false,
             more: 0,
             damaged_slots: 0,
         }
@@ -81,6 +87,7 @@ impl Habits {
             repeats: random.chance(25),
             fills: random.chance(10),
             rots: random.chance(15),
+            collects: random.chance(20),
             more: 1,
             damaged_slots: 15,
             ..Habits::plain()
@@ -104,6 +111,9 @@ impl Habits {
             Step::SuperblockReplaced | Step::SuperblockNamed | Step::SuperblockSettled => {
                 self.journal = SHORT_FILES;
                 (self.damaged_slots, self.more) = (50, 5);
+                if step == Step::SuperblockReread {
+                    self.deaths = 10;
+                }
             }
             Step::ReleaseByOlderSlot | Step::SuperblockReread => {
                 (self.journal, self.fills) = (SHORT_FILES, true);
@@ -115,6 +125,12 @@ impl Habits {
             }
             Step::SegmentNumberUsedUp => {
                 (self.has_index, self.repeats, self.more) = (false, true, 5);
+            }
+            Step::CondemnedIsMissed | Step::CopyBeforeRemoval => {
+                (self.collects, self.more) = (true, 4);
+            }
+            Step::RemovalBehindSlots => {
+                (self.collects, self.damaged_slots, self.more) = (true, 60, 5);
             }
             Step::FrameHealed | Step::FrameReread | Step::SegmentMended => self.rots = true,
             _ => {}
@@ -153,6 +169,9 @@ impl Habits {
         }
         if aimed.rots {
             parts.push("rot".to_owned());
+        }
+        if aimed.collects {
+            parts.push("collections of garbage".to_owned());
         }
         if aimed.damaged_slots > 0 {
             parts.push("damaged slots".to_owned());

@@ -44,26 +44,42 @@ impl World {
         if self.habits.repeats && self.aside.is_due(8) {
             return self.be_cut_short(&volume);
         }
+        if self.habits.collects && self.aside.is_due(12) {
+            return self.any_garbage(&volume);
+        }
+        self.plain_operation(&volume, &names)
+    }
+
+    /// One of those that need no habit.
+    pub(super) fn plain_step(&mut self) -> Done {
+        let names: Vec<String> = self.live_volumes().cloned().collect();
+        match self.random.pick(&names).cloned() {
+            Some(volume) => self.plain_operation(&volume, &names),
+            None => self.new_volume(),
+        }
+    }
+
+    fn plain_operation(&mut self, volume: &str, names: &[String]) -> Done {
         match self.random.below(100) {
-            0..52 => self.any_change(&volume),
-            52..60 => self.refused_change(&volume),
-            60..62 => self.refused_command(&volume),
-            62..76 => self.sync(&volume),
+            0..52 => self.any_change(volume),
+            52..60 => self.refused_change(volume),
+            60..62 => self.refused_command(volume),
+            62..76 => self.sync(volume),
             76..84 => self.checkpoint(),
-            84..90 => self.any_snapshot(&names),
+            84..90 => self.any_snapshot(names),
             90..93 if names.len() < VOLUMES_MAX => {
-                let from = self.pick_snapshot(Some(&volume));
+                let from = self.pick_snapshot(Some(volume));
                 let from = from.filter(|_| self.random.chance(60));
-                self.clone_volume(&volume, from.as_ref())
+                self.clone_volume(volume, from.as_ref())
             }
             93..95 if names.len() < VOLUMES_MAX => self.new_volume(),
-            95..97 => match self.pick_snapshot(Some(&volume)) {
+            95..97 => match self.pick_snapshot(Some(volume)) {
                 Some(key) => self.rollback(&key),
-                None => self.snapshot(&[volume]),
+                None => self.snapshot(&[volume.to_owned()]),
             },
             97..99 => self.drop_snapshot(),
-            99 => self.remove_volume(&volume),
-            _ => self.sync(&volume),
+            99 => self.remove_volume(volume),
+            _ => self.sync(volume),
         }
     }
 
@@ -140,14 +156,14 @@ impl World {
         }
     }
 
-    fn live_volumes(&self) -> impl Iterator<Item = &String> {
+    pub(super) fn live_volumes(&self) -> impl Iterator<Item = &String> {
         let volumes = self.model.volumes.iter();
         volumes
             .filter(|(_, volume)| volume.newest().is_some())
             .map(|(name, _)| name)
     }
 
-    fn new_volume(&mut self) -> Done {
+    pub(super) fn new_volume(&mut self) -> Done {
         let volume = self.fresh("v");
         self.create_volume(&volume)
     }

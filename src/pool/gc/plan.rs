@@ -1,0 +1,214 @@
+//! How much of each segment is alive, and which are worth cleaning.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::GcOptions;
+use super::walk::Walk;
+use crate::base::{Place, Pointer, SegmentId};
+use crate::block::{BlockResult, BlockStore};
+use crate::pool::PoolResult;
+use crate::tree::{NodeStore, TreeRoot};
+
+/// Blocks whose places are looked up together, in the order of the medium.
+const BATCH: usize = 64 << 10;
+/// Memory of the frames' offsets that are kept while others are looked up, in bytes.
+const TABLES_BYTES: usize = 16 << 20;
+/// Frames and bytes that one round moves at most: bounds memory, and the room that copies take
+/// before their segments go.
+const ROUND_FRAMES: u64 = 1 << 18;
+const ROUND_BYTES: u64 = 1 << 30;
+
+/// What a segment holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Use {
+    /// Of all frames, in bytes.
+    pub(super) bytes: u64,
+    /// Of those that somebody refers to, in bytes.
+    pub(super) live_bytes: u64,
+    frames: u64,
+    live_frames: u64,
+    /// A bit for each frame.
+    live: Vec<u64>,
+}
+
+impl Use {
+    fn garbage(&self) -> u64 {
+        self.bytes - self.live_bytes
+    }
+
+    fn take(&mut self, number: usize, len: u32) {
+        let (word, bit) = (number / 64, 1 << (number % 64));
+        if self.live[word] & bit == 0 {
+            self.live[word] |= bit;
+            self.live_frames += 1;
+            self.live_bytes += u64::from(len);
+        }
+    }
+}
+
+/// What a plan found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan {
+    pub(super) uses: BTreeMap<SegmentId, Use>,
+}
+
+impl Plan {
+    /// Walks all that is published. One bit of memory a frame, and what the walk and the tables
+    /// take.
+    pub(super) fn make(
+        store: &BlockStore,
+        nodes: &dyn NodeStore,
+        catalog: Option<&TreeRoot>,
+    ) -> PoolResult<Plan> {
+        let mut making = Making {
+            store,
+            plan: Plan::default(),
+            tables: Tables::default(),
+            batch: Vec::with_capacity(BATCH),
+        };
+        for segment in store.segments() {
+            making.open(segment.segment)?;
+        }
+        Walk::new(nodes).catalog(catalog, &mut |pointer| {
+            making.batch.push(*pointer);
+            match making.batch.len() < BATCH {
+                true => Ok(()),
+                false => making.take_batch(),
+            }
+        })?;
+        making.take_batch()?;
+        Ok(making.plan)
+    }
+
+    /// Frames that somebody refers to, in bytes.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.uses.values().map(|one| one.live_bytes).sum()
+    }
+
+    /// Frames that nobody refers to, in bytes.
+    pub(super) fn garbage_bytes(&self) -> u64 {
+        self.uses.values().map(Use::garbage).sum()
+    }
+
+    /// Segments to clean, in rounds: those with the smallest share of live bytes first, as long as
+    /// the share of garbage is worth it. Only those in `candidates`.
+    pub(super) fn rounds(
+        &self,
+        candidates: &[SegmentId],
+        options: &GcOptions,
+    ) -> Vec<Vec<SegmentId>> {
+        let worth = |one: &Use| {
+            one.garbage() > 0
+                && one.garbage() * 100 >= one.bytes * u64::from(options.segment_garbage_percent)
+        };
+        let mut chosen: Vec<(SegmentId, &Use)> = candidates
+            .iter()
+            .filter_map(|id| Some((*id, self.uses.get(id)?)))
+            .filter(|(_, one)| worth(one) || one.frames == 0)
+            .collect();
+        chosen.sort_by_key(|(id, one)| (one.live_bytes * 1000 / one.bytes.max(1), *id));
+        let mut rounds = vec![Vec::new()];
+        let (mut frames, mut bytes) = (0, 0);
+        for (id, one) in chosen {
+            frames += one.frames;
+            bytes += one.live_bytes;
+            let is_full = frames > ROUND_FRAMES || bytes > ROUND_BYTES;
+            if is_full && rounds.last().is_some_and(|round| !round.is_empty()) {
+                rounds.push(Vec::new());
+                (frames, bytes) = (one.frames, one.live_bytes);
+            }
+            rounds.last_mut().expect("there is one").push(id);
+        }
+        rounds.retain(|round| !round.is_empty());
+        rounds
+    }
+}
+
+struct Making<'a> {
+    store: &'a BlockStore,
+    plan: Plan,
+    tables: Tables,
+    batch: Vec<Pointer>,
+}
+
+impl Making<'_> {
+    fn open(&mut self, segment: SegmentId) -> BlockResult<()> {
+        let table = self.tables.of(self.store, segment)?;
+        let one = self.plan.uses.entry(segment).or_default();
+        one.bytes = table.iter().map(|frame| u64::from(frame.1)).sum();
+        one.frames = table.len() as u64;
+        one.live = vec![0; table.len().div_ceil(64)];
+        Ok(())
+    }
+
+    fn take_batch(&mut self) -> PoolResult<()> {
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.sort_unstable_by_key(|pointer| pointer.place);
+        for pointer in batch.drain(..) {
+            if self.take(&pointer.place)? {
+                continue;
+            }
+            // It was moved since the pointer was written.
+            if let Some(place) = self.store.locate(&pointer.id) {
+                self.take(&place)?;
+            }
+        }
+        self.batch = batch;
+        Ok(())
+    }
+
+    /// Whether the frame is where it should be.
+    fn take(&mut self, place: &Place) -> PoolResult<bool> {
+        let Some(one) = self.plan.uses.get_mut(&place.segment) else {
+            return Ok(false);
+        };
+        let table = self.tables.of(self.store, place.segment)?;
+        let Ok(number) = table.binary_search(&(place.offset, place.len)) else {
+            return Ok(false);
+        };
+        // A segment that is written has more frames by now.
+        if number < one.live.len() * 64 {
+            one.take(number, place.len);
+        }
+        Ok(true)
+    }
+}
+
+/// Offsets and lengths of frames, of the segments that were asked for lately.
+#[derive(Default)]
+struct Tables {
+    kept: HashMap<SegmentId, (Arc<Table>, u64)>,
+    bytes: usize,
+    uses: u64,
+}
+
+type Table = Vec<(u32, u32)>;
+
+impl Tables {
+    fn of(&mut self, store: &BlockStore, segment: SegmentId) -> BlockResult<Arc<Table>> {
+        self.uses += 1;
+        if let Some((table, used)) = self.kept.get_mut(&segment) {
+            *used = self.uses;
+            return Ok(table.clone());
+        }
+        let frames = store.frames(segment)?;
+        let table: Table = frames
+            .iter()
+            .map(|frame| (frame.place.offset, frame.place.len))
+            .collect();
+        let table = Arc::new(table);
+        self.bytes += size_of_val(&table[..]);
+        self.kept.insert(segment, (table.clone(), self.uses));
+        while self.bytes > TABLES_BYTES && self.kept.len() > 1 {
+            let oldest = self.kept.iter().min_by_key(|(_, (_, used))| *used);
+            let Some(oldest) = oldest.map(|(id, _)| *id) else {
+                break;
+            };
+            if let Some((table, _)) = self.kept.remove(&oldest) {
+                self.bytes -= size_of_val(&table[..]);
+            }
+        }
+        Ok(table)
+    }
+}
