@@ -141,12 +141,22 @@ pub struct Record<'a> {
     pub body: &'a [u8],
 }
 
+/// A state of the log that was made known when all before it was durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Since {
+    /// Up to where.
+    pub at: Lsn,
+    /// By which life: what lies behind was appended by it, or by a later one.
+    pub incarnation: u64,
+}
+
 /// How a scan ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ScanEnd {
     /// Behind the last valid record: where appending goes on.
     pub position: JournalPosition,
-    /// Highest incarnation seen in a valid record; 0 when there was none.
+    /// Highest incarnation seen in a valid record, or of the published state that was reached; 0
+    /// when there was none.
     pub incarnation: u64,
     /// Valid records.
     pub records: u64,

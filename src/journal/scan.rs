@@ -10,7 +10,7 @@ use super::header::{
 use super::slots::{self, FoundSlot};
 use super::{
     Journal, JournalError, JournalOptions, JournalPosition, JournalResult, Record, RecordKind,
-    ScanEnd,
+    ScanEnd, Since,
 };
 use crate::base::{DecodeError, Lsn, PoolId, VolumeId};
 use crate::disk::{Disk, Step, performs};
@@ -37,6 +37,22 @@ impl Journal {
         from: JournalPosition,
         visit: &mut dyn FnMut(Record<'_>) -> JournalResult<()>,
     ) -> JournalResult<ScanEnd> {
+        let anything = Since {
+            at: from.lsn,
+            incarnation: 0,
+        };
+        Journal::scan_since(disk, pool, options, (from, anything), visit)
+    }
+
+    /// As [`Journal::scan`], where `published` is known: what an earlier life has left behind that
+    /// position is no part of the log, whole or not.
+    pub fn scan_since(
+        disk: &dyn Disk,
+        pool: PoolId,
+        options: &JournalOptions,
+        (from, published): (JournalPosition, Since),
+        visit: &mut dyn FnMut(Record<'_>) -> JournalResult<()>,
+    ) -> JournalResult<ScanEnd> {
         options.check()?;
         from.check()?;
         slots::settle(disk)?;
@@ -52,7 +68,13 @@ impl Journal {
             behind: BTreeMap::new(),
             behind_end: from.lsn,
         };
-        while let Some(found) = reader.next(end.position, end.incarnation)? {
+        loop {
+            if end.position.lsn >= published.at {
+                end.incarnation = end.incarnation.max(published.incarnation);
+            }
+            let Some(found) = reader.next(end.position, end.incarnation)? else {
+                break;
+            };
             let header = found.header;
             let lsn = Lsn(header.end());
             let kind = RecordKind::from_u8(header.kind).ok_or(JournalError::Malformed {

@@ -40,7 +40,7 @@ use crate::block::{BlockStore, StoreOptions};
 use crate::disk::{Disk, FileDisk, LockFailure, PoolLock, Step, performs};
 use crate::journal::{
     Change, Journal, JournalError, JournalOptions, JournalPosition, JournalResult, Record,
-    RecordKind, ScanEnd, Transaction,
+    RecordKind, ScanEnd, Since, Transaction,
 };
 use crate::tree::BlockNodes;
 use crate::volume::core::admission::Admission;
@@ -336,7 +336,12 @@ pub(super) fn replay(
 ) -> PoolResult<Replayed> {
     let (options, path) = (&ground.journal, &ground.path);
     let scan = |visit: &mut dyn FnMut(Record<'_>) -> JournalResult<()>| {
-        Journal::scan(&*shared.disk, id, options, newest.replay_from, visit)
+        let published = Since {
+            at: newest.catalog_at.lsn,
+            incarnation: newest.incarnation,
+        };
+        let since = (newest.replay_from, published);
+        Journal::scan_since(&*shared.disk, id, options, since, visit)
     };
     let mut marks = HashMap::new();
     scan(&mut |record| {

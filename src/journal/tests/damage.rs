@@ -387,3 +387,27 @@ fn a_next_file_of_another_pool_is_damage() {
         assert_eq!((records.len(), end.damage), (1, None));
     }
 }
+
+/// A record of an earlier life that was torn when a later one went on at its place is no part of
+/// the log, even if a medium shows it whole again.
+#[test]
+fn what_an_earlier_life_has_left_is_never_taken_up() {
+    let mut fixture = Fixture::new(4096, 2);
+    let journal = fixture.open_new();
+    append(&journal, b"kept").unwrap();
+    let kept = journal.appended();
+    append(&journal, b"left by an earlier life").unwrap();
+    drop(journal);
+    let since = |incarnation| {
+        let published = Since {
+            at: kept.lsn,
+            incarnation,
+        };
+        let (disk, options) = (&*fixture.disk, &fixture.options);
+        let ignore = &mut |_: Record<'_>| Ok(());
+        let end = Journal::scan_since(disk, POOL, options, (kept, published), ignore).unwrap();
+        (end.records, end.position == kept)
+    };
+    assert_eq!(since(fixture.incarnation), (1, false));
+    assert_eq!(since(fixture.incarnation + 1), (0, true));
+}
