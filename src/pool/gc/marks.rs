@@ -64,8 +64,10 @@ impl Marks {
     /// Somebody names this frame.
     pub(super) fn note(&mut self, pointer: &Pointer) {
         let place = &pointer.place;
-        let is_here = self.segments.contains(&place.segment);
-        if is_here && !self.listed.contains(&(place.segment, place.offset)) {
+        let is_listed = self.listed.contains(&(place.segment, place.offset));
+        let is_here = self.segments.contains(&place.segment) && is_listed;
+        if self.segments.contains(&place.segment) && !is_listed {
+            // Its segment stays; what it names there may be what is damaged.
             self.unlisted.insert(place.segment);
         }
         let Some(mark) = self.frames.get_mut(&half(&pointer.id)) else {
@@ -123,13 +125,18 @@ mod tests {
     }
 
     /// What is named here is moved from there, once; what is named elsewhere only if it is not
-    /// sound there, and then from the newest place.
+    /// sound there, or not listed, and then from the newest place.
     #[test]
     fn one_frame_of_each_id_that_is_needed_is_moved() {
         let mut marks = Marks::default();
         marks.add(
             SegmentId(1),
-            &[frame(1, 1, 64), frame(2, 1, 164), frame(3, 1, 264)],
+            &[
+                frame(1, 1, 64),
+                frame(2, 1, 164),
+                frame(3, 1, 264),
+                frame(6, 1, 364),
+            ],
         );
         marks.add(
             SegmentId(2),
@@ -151,12 +158,18 @@ mod tests {
             marks.note(&named);
         }
         assert!(marks.unlisted.is_empty());
-        marks.note(&pointer(7, 2, 500));
+        marks.note(&pointer(6, 2, 500));
         assert_eq!(marks.unlisted, HashSet::from([SegmentId(2)]));
         let mut needed = marks.needed(&|pointer| pointer.id.0[0] == 4);
         needed.sort_by_key(|one| one.frame.id);
         let moved: Vec<SegmentFrame> = needed.iter().map(|one| one.frame).collect();
-        assert_eq!(moved, [frame(1, 1, 64), frame(3, 2, 364), frame(5, 2, 264)]);
+        let wanted = [
+            frame(1, 1, 64),
+            frame(3, 2, 364),
+            frame(5, 2, 264),
+            frame(6, 1, 364),
+        ];
+        assert_eq!(moved, wanted);
         assert_eq!(needed[0].other, frame(1, 2, 64).place);
     }
 }
