@@ -2,7 +2,7 @@
 
 mod damage;
 mod kinds;
-mod outage;
+pub(in crate::pool::tests) mod outage;
 mod repair;
 
 use std::fs;

@@ -1,46 +1,16 @@
 //! Garbage is collected, and nothing else.
 
+use super::check::outage::{created, open};
 use super::*;
-use crate::base::{PoolId, SystemClock, Timestamp};
 use crate::disk::{Disk, Fault, SimDisk, Step};
-use crate::journal::JournalOptions;
-use crate::pool::recovery::Ground;
-use crate::pool::settings::PoolFile;
 use crate::pool::{GcOptions, GcReport};
 
-const ID: PoolId = PoolId([8; 16]);
 const BLOCK: usize = 4096;
 /// Large enough to be sealed at once.
 const FILE: usize = 20 * BLOCK;
 
-fn journal() -> JournalOptions {
-    JournalOptions {
-        file_bytes: 256 << 10,
-        files_max: 2,
-    }
-}
-
-fn open(disk: &SimDisk) -> Arc<Pool> {
-    let ground = Ground {
-        disk: Arc::new(disk.clone()),
-        path: "simulated".into(),
-        lock: None,
-        index_dir: None,
-        journal: journal(),
-        segment_bytes: 64 << 10,
-        unsynced_max: 64 << 20,
-        workers: 0,
-        clock: Arc::new(SystemClock::new()),
-        fresh_key: || Ok([3; 16]),
-    };
-    let file = PoolFile::new(ID, Timestamp::default());
-    Pool::open_on(ground, &file, &PoolOptions::default()).unwrap()
-}
-
 fn new_pool() -> (SimDisk, Arc<Pool>) {
-    let disk = SimDisk::new();
-    let file = PoolFile::new(ID, Timestamp::default());
-    Pool::create_on(&disk, Path::new("simulated"), &file, &journal()).unwrap();
+    let disk = created();
     let pool = open(&disk);
     pool.create_volume(&new_volume("a")).unwrap();
     (disk, pool)

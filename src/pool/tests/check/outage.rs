@@ -41,7 +41,7 @@ fn ground(disk: &SimDisk) -> Ground {
 }
 
 /// A medium with a new pool.
-pub(super) fn created() -> SimDisk {
+pub(in crate::pool::tests) fn created() -> SimDisk {
     let disk = SimDisk::new();
     Pool::create_on(&disk, Path::new("simulated"), &file(), &journal()).unwrap();
     disk
@@ -52,7 +52,8 @@ pub(super) fn inspect(disk: &SimDisk) -> PoolResult<CheckReport> {
     inspect_on(&ground(disk), &file(), &deep(), &Silent)
 }
 
-pub(super) fn open(disk: &SimDisk) -> Arc<Pool> {
+/// The pool on it, recovered.
+pub(in crate::pool::tests) fn open(disk: &SimDisk) -> Arc<Pool> {
     Pool::open_on(ground(disk), &file(), &PoolOptions::default()).unwrap()
 }
 
