@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::records::{root_key, snapshot_root_key};
 use super::seal::{FrozenVolume, Sealed};
 use super::superblock::Superblock;
+use super::volumes::of;
 use super::{Pool, PoolResult, lock_states};
 pub(super) use crate::base::chain;
 use crate::base::sync::{atomic::Ordering, thread};
@@ -42,9 +43,10 @@ impl Pool {
     ///    catalog's tree with the roots that are durable now, and sync its segment. (Frames nobody
     ///    names.) Volumes that cannot be sealed are left out, and are replayed from where they are
     ///    published.
-    /// 3. Sync the journal. (The same; only now may a superblock name frames. Replay from the
-    ///    older slot runs on across the published position, so what lies before that must not end
-    ///    in a gap.)
+    /// 3. Append a watermark for each volume that names frames no fsync has made durable, and sync
+    ///    the journal. (The same; only now may a superblock name frames. Replay from the older slot
+    ///    runs on across the published position, so what lies before that must not end in a gap,
+    ///    and rot of such a frame must not look like a torn end.)
     /// 4. Write and sync the superblock slot that is not in use. (Torn: the other slot counts,
     ///    and the journal it needs is still there.)
     /// 5. Release the journal up to where the *older* slot's replay starts, so that either slot
@@ -151,8 +153,7 @@ impl Pool {
         let sealed = self.seal_volumes(&frozen.volumes, frozen.at)?;
         let root = self.write_catalog(frozen, &sealed)?;
         let settled_below = self.shared.store.settled_below();
-        let journal = self.journal()?;
-        journal.sync(frozen.at.lsn, Step::JournalBeforeSuperblock)?;
+        self.sync_frozen(frozen)?;
 
         let mut published = self.published.lock();
         let older = published.newest;
@@ -185,6 +186,27 @@ impl Pool {
         self.is_unfinished
             .store(sealed.unfinished.is_some(), Ordering::Relaxed);
         sealed.unfinished.map_or(Ok(()), Err)
+    }
+
+    /// Syncs the journal up to what was frozen, with watermarks that tell a recovery from the older
+    /// slot which frames are durable.
+    ///
+    /// A recovery itself appends none: what it has dropped names frames of the same segments, and
+    /// may be met again until both slots are behind it.
+    fn sync_frozen(&self, frozen: &Frozen) -> PoolResult<()> {
+        let is_recovered = self.is_recovered.load(Ordering::Acquire);
+        let naming = |volume: &&FrozenVolume| is_recovered && !volume.unsynced.is_empty();
+        let mut until = frozen.at.lsn;
+        for volume in frozen.volumes.iter().filter(naming) {
+            let end = volume.volume.append_watermark(&volume.unsynced);
+            until = until.max(end.map_err(of(&volume.name))?);
+        }
+        self.journal()?.sync(until, Step::JournalBeforeSuperblock)?;
+        for volume in frozen.volumes.iter().filter(naming) {
+            let at = frozen.at.lsn;
+            volume.volume.forget_durable(&volume.unsynced, at);
+        }
+        Ok(())
     }
 
     /// Writes the catalog's tree and makes it durable. A second time if the medium lost it.

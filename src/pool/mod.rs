@@ -66,6 +66,8 @@ pub struct Pool {
     /// One checkpoint at a time.
     checkpointing: Mutex<()>,
     checkpoints: AtomicU64,
+    /// Both slots are behind what recovery has replayed.
+    is_recovered: AtomicBool,
     /// The last checkpoint left something out that the next one may be able to publish.
     is_unfinished: AtomicBool,
     reserve: reserve::Reserve,

@@ -31,7 +31,7 @@ use super::{
     create, lock_states,
 };
 use crate::base::sync::Mutex;
-use crate::base::sync::atomic::{AtomicBool, AtomicU64};
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::{
     ByteReader, Clock, DecodeError, Ino, Lsn, Nature, Place, Pointer, PoolId, SegmentId,
     SystemClock, VolumeId,
@@ -183,6 +183,7 @@ impl Pool {
             gc: super::gc::GcWorker::default(),
             checkpointing: Mutex::new(()),
             checkpoints: AtomicU64::new(0),
+            is_recovered: AtomicBool::new(false),
             is_unfinished: AtomicBool::new(false),
             reserve,
             journal_cut,
@@ -206,6 +207,7 @@ impl Pool {
             // for a part of the log that is new.
             pool.journal()?.blank_damaged_starts()?;
         }
+        pool.is_recovered.store(true, Ordering::Release);
         pool.finish_volumes()?;
         Ok(pool)
     }

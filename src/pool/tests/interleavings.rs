@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{name, new_volume, snap};
 use crate::base::sync::{self, Sabotage, thread};
 use crate::base::{Ino, Key, PoolId, SystemClock, Timestamp, Value};
-use crate::disk::{Disk, SimDisk, SlowDisk};
+use crate::disk::{Disk, SimDisk, SlowDisk, Step};
 use crate::journal::JournalOptions;
 use crate::pool::recovery::Ground;
 use crate::pool::settings::PoolFile;
@@ -172,19 +172,32 @@ fn a_cut_recorded_before_its_locks_is_noticed() {
 /// its records name included, also while a checkpoint publishes.
 #[test]
 fn a_synced_volume_survives_beside_a_checkpoint() {
-    explore(blocks_and_syncs);
+    explore(|| blocks_and_syncs(|pool| pool.checkpoint().unwrap()));
+}
+
+/// The same beside the fsync of another volume, which makes frames durable without this one.
+#[test]
+fn a_synced_volume_survives_beside_syncs_of_others() {
+    explore(|| blocks_and_syncs(syncs_of_others));
+}
+
+fn syncs_of_others(pool: &Pool) {
+    let store = &pool.shared.store;
+    store.sync_all(Step::SegmentBeforeReply).unwrap();
 }
 
 /// The exploration notices a sync that looks at the frames first, and then takes those of a later
 /// record for synced.
 #[test]
 fn a_sync_that_looks_at_frames_first_is_noticed() {
-    let how = explore_sabotaged(Sabotage::FramesBeforeState, blocks_and_syncs);
+    let how = explore_sabotaged(Sabotage::FramesBeforeState, || {
+        blocks_and_syncs(syncs_of_others);
+    });
     assert!(how.contains("what was synced is lost"), "{how}");
 }
 
-/// Two threads store a block each, commit and sync it, beside a checkpoint.
-fn blocks_and_syncs() {
+/// Two threads store a block each, commit and sync it, beside something else.
+fn blocks_and_syncs(beside: fn(&Pool)) {
     let (medium, pool) = world(1 << 20);
     let work = |index: u64| {
         let (medium, pool) = (medium.clone(), pool.clone());
@@ -207,7 +220,7 @@ fn blocks_and_syncs() {
         })
     };
     let threads: Vec<_> = (1..3).map(work).collect();
-    pool.checkpoint().unwrap();
+    beside(&pool);
     for thread in threads {
         thread.join().unwrap();
     }

@@ -8,6 +8,7 @@ pub(crate) mod layer;
 mod read_plan;
 pub(crate) mod seal;
 pub(crate) mod shared;
+mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -18,12 +18,10 @@ use super::unsynced::Unsynced;
 use super::view::View;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, RwLock, RwLockWriteGuard};
-#[cfg(test)]
-use crate::base::sync::{Sabotage, is_sabotaged};
-use crate::base::{Key, Lsn, Pointer, SegmentId, Timestamp, Value, VolumeId, chain};
+use crate::base::{Key, Lsn, Pointer, Timestamp, Value, VolumeId, chain};
 use crate::block::{FRAME_CONTENT_MAX, Pin, Reach};
 use crate::disk::Step;
-use crate::journal::{Journal, JournalError, RecordKind, Transaction};
+use crate::journal::{JournalError, RecordKind, Transaction};
 use crate::volume::{FsError, FsResult, keys};
 
 /// Who asks, and for which state of the volume.
@@ -87,13 +85,13 @@ pub(crate) struct InoLease {
 
 /// An open volume, clone or snapshot. All methods may be called from many threads.
 pub struct Volume {
-    settings: VolumeSettings,
-    shared: Arc<Shared>,
-    state: RwLock<State>,
+    pub(super) settings: VolumeSettings,
+    pub(super) shared: Arc<Shared>,
+    pub(super) state: RwLock<State>,
     /// Frames named by records that may not be durable yet.
-    unsynced: Mutex<Unsynced>,
+    pub(super) unsynced: Mutex<Unsynced>,
     /// The store's count of poisoned segments at which none of these frames was lost.
-    poisonings_seen: AtomicU64,
+    pub(super) poisonings_seen: AtomicU64,
     poisoned: AtomicBool,
     poison: Mutex<Option<String>>,
 }
@@ -105,7 +103,7 @@ pub(crate) struct State {
     base: Arc<Layer>,
     counts: Counts,
     /// Behind the last record that was applied.
-    at: Lsn,
+    pub(super) at: Lsn,
     epoch: u16,
     /// Read when the first number is asked for, and after replay or rollback anew.
     lease: Option<InoLease>,
@@ -239,7 +237,7 @@ impl Volume {
         }
     }
 
-    fn check_poison(&self) -> FsResult<()> {
+    pub(super) fn check_poison(&self) -> FsResult<()> {
         self.notice_lost_frames();
         if self.poisoned.load(Ordering::Acquire) {
             let reason = self.poison.lock().clone().unwrap_or_default();
@@ -344,21 +342,8 @@ impl Volume {
         state.at = at;
     }
 
-    /// A copy stands on frames of its source that may not be durable yet: whoever syncs the copy
-    /// syncs them too.
-    pub(crate) fn inherit_unsynced(&self, source: &Volume, at: Lsn) {
-        let source = source.unsynced.lock();
-        self.unsynced.lock().inherit(&source, at);
-        self.poisonings_seen.store(0, Ordering::Release);
-    }
-
-    /// Frames that its records name and that may not be durable yet.
-    pub(crate) fn unsynced_frames(&self) -> Reach {
-        self.unsynced.lock().reach()
-    }
-
     /// A full journal or disk is a passing state; any other failure ends the volume's changes.
-    fn journal_failed(&self, error: JournalError) -> FsError {
+    pub(super) fn journal_failed(&self, error: JournalError) -> FsError {
         if !error.is_passing() {
             self.poison(&format!("the journal failed: {}", chain(&error)));
         }
@@ -413,63 +398,6 @@ impl Volume {
     /// Fetches, verifies and joins a plan's pieces.
     pub fn execute(&self, plan: ReadPlan) -> FsResult<Vec<u8>> {
         plan.execute(&*self.shared.nodes, &self.shared.store)
-    }
-
-    /// Everything acknowledged so far is on the medium when it returns.
-    ///
-    /// Order: the segments that this volume's records name, then the journal. The other way round
-    /// a crash between the two leaves durable records whose frames are missing, which costs the
-    /// volume a part of what was not acknowledged as durable; that is allowed, but recovery would
-    /// have to search for it.
-    pub fn sync(&self) -> FsResult<()> {
-        if self.settings.read_only {
-            return Ok(());
-        }
-        self.check_poison()?;
-        // The state is read before the frames: a record in between adds one that is synced without
-        // need, never one that is missed.
-        #[cfg(test)]
-        let early = is_sabotaged(Sabotage::FramesBeforeState).then(|| self.unsynced_frames());
-        let at = self.state.read().at;
-        let named = self.unsynced_frames();
-        #[cfg(test)]
-        let named = early.unwrap_or(named);
-        let mut until = at;
-        if !named.is_empty() {
-            let synced = self
-                .shared
-                .store
-                .sync_reach(&named, Step::SegmentBeforeReply);
-            synced.map_err(|error| {
-                self.poison(&chain(&error));
-                FsError::Block(error)
-            })?;
-            // Also where others have synced the records already: rot of such a frame must not look
-            // like a torn end.
-            until = until.max(self.append_watermark(&named)?);
-        }
-        let journal = self.shared.journal()?;
-        journal
-            .sync(until, Step::JournalBeforeReply)
-            .map_err(|error| self.journal_failed(error))?;
-        if !named.is_empty() {
-            self.unsynced.lock().synced(&named, at);
-        }
-        Ok(())
-    }
-
-    /// Tells recovery how far the segments are durable, so that damage below can be told from a
-    /// torn end; where the record ends.
-    fn append_watermark(&self, named: &Reach) -> FsResult<Lsn> {
-        let durable = |segment| self.shared.store.durable_bytes(segment);
-        let marks = encode_marks(named.iter().map(|(segment, _)| (segment, durable(segment))));
-        let journal: &Journal = self.shared.journal()?;
-        match journal.append(RecordKind::Watermark, self.settings.id, &[&marks]) {
-            Ok(position) => Ok(position.lsn),
-            // A hint that finds no room is left out.
-            Err(error) if error.is_passing() => Ok(Lsn(0)),
-            Err(error) => Err(self.journal_failed(error)),
-        }
     }
 
     fn view<'a>(&'a self, state: &'a State) -> View<'a> {
@@ -586,15 +514,4 @@ fn trim_zeros(bytes: &[u8]) -> &[u8] {
         end -= 1;
     }
     &bytes[..end]
-}
-
-/// Body of a watermark record: segments and how many of their bytes are durable.
-pub(crate) fn encode_marks(marks: impl Iterator<Item = (SegmentId, u32)>) -> Vec<u8> {
-    use crate::base::PutBytes;
-    let mut body = Vec::new();
-    for (segment, bytes) in marks {
-        body.put_u64(segment.0);
-        body.put_u32(bytes);
-    }
-    body
 }
