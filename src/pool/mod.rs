@@ -26,6 +26,7 @@ mod volumes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use check::{CheckOptions, CheckReport, InodeRule, Repair, StateName, Violation};
 pub use error::{PoolError, PoolResult};
@@ -38,15 +39,19 @@ pub use types::{
 
 use self::catalog::Catalog;
 use self::superblock::{FORMAT_VERSION, Superblock, SuperblockFile};
-use crate::base::sync::Mutex;
+use crate::base::progress::Progress;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::thread::{self, JoinHandle};
+use crate::base::sync::{Mutex, MutexGuard};
 use crate::base::{PoolId, VolumeId};
 use crate::disk::PoolLock;
 use crate::journal::{Journal, JournalOptions};
 use crate::volume::Volume;
 use crate::volume::core::shared::Shared;
 use crate::volume::core::volume::State;
+
+/// How often who waits for a check or a collection of garbage to end looks whether it has.
+const TURN_EVERY: Duration = Duration::from_millis(50);
 
 /// An open pool; one process owns it.
 ///
@@ -148,6 +153,20 @@ impl Pool {
     /// The log, which is there from the end of recovery on.
     fn journal(&self) -> PoolResult<&Journal> {
         self.shared.journal.get().ok_or(PoolError::Closed)
+    }
+
+    /// Waits for its turn at what goes through all segments, which may take hours, as long as
+    /// somebody waits for the result.
+    fn maintain(&self, progress: &dyn Progress) -> PoolResult<MutexGuard<'_, ()>> {
+        loop {
+            if let Some(turn) = self.maintenance.try_lock() {
+                return Ok(turn);
+            }
+            if progress.is_cancelled() {
+                return Err(PoolError::BrokenOff);
+            }
+            std::thread::sleep(TURN_EVERY);
+        }
     }
 
     fn stop(&self) {

@@ -60,7 +60,7 @@ impl Pool {
         options: &CheckOptions,
         progress: &dyn Progress,
     ) -> PoolResult<CheckReport> {
-        let _one = self.maintenance.lock();
+        let _one = self.maintain(progress)?;
         let subject = Subject::live(self, &options.volumes)?;
         run(&subject, options, progress)
     }

@@ -98,7 +98,7 @@ impl Pool {
         options: &GcOptions,
         progress: &dyn Progress,
     ) -> PoolResult<GcReport> {
-        let _one = self.maintenance.lock();
+        let _one = self.maintain(progress)?;
         self.collect(options, progress)
     }
 

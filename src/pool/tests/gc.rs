@@ -2,8 +2,9 @@
 
 use super::check::outage::{created, open};
 use super::*;
+use crate::base::progress::Progress;
 use crate::disk::{Disk, Fault, SimDisk, Step};
-use crate::pool::{GcOptions, GcReport};
+use crate::pool::{GcOptions, GcReport, PoolError};
 
 const BLOCK: usize = 4096;
 /// Large enough to be sealed at once.
@@ -203,6 +204,25 @@ fn segments(disk: &SimDisk, kind: &str) -> Vec<String> {
         .iter()
         .map(|name| format!("segments/{name}"))
         .collect()
+}
+
+/// Whoever waits behind a scrub may go: the wait ends.
+#[test]
+fn a_wait_for_the_turn_can_be_broken_off() {
+    struct Gone;
+    impl Progress for Gone {
+        fn update(&self, _done: u64, _total: u64) {}
+        fn is_cancelled(&self) -> bool {
+            true
+        }
+    }
+    let (_, pool) = half_garbage();
+    let turn = pool.maintenance.lock();
+    let options = GcOptions::default();
+    let error = pool.collect_garbage(&options, &Gone).unwrap_err();
+    assert!(matches!(error, PoolError::BrokenOff), "{error}");
+    drop(turn);
+    assert!(collect(&pool).removed > 0);
 }
 
 fn flip(disk: &SimDisk, path: &str, at: u64) {
