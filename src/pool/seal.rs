@@ -78,6 +78,7 @@ impl Pool {
         let mut sealed = Sealed::default();
         let mut left: Vec<&FrozenVolume> = volumes.iter().collect();
         let mut held = Vec::new();
+        let mut unfinished = Vec::new();
         for is_last in [false, true] {
             let mut sealing = Sealing::new(&self.shared);
             let outcomes = self.seal_round(&left, at, is_last, &mut sealing);
@@ -89,16 +90,29 @@ impl Pool {
                     Outcome::Done(roots) => sealed.take(volume.volume.id(), roots),
                     Outcome::LeftOut => held.push(volume),
                     Outcome::Again(_) if !is_last => again.push(volume),
-                    Outcome::Again(error) => {
-                        sealed.held.push(volume.published.map(|root| root.applied));
-                        sealed.unfinished = Some(of(&volume.name)(error));
-                    }
+                    Outcome::Again(error) => unfinished.push((volume, error)),
                 }
             }
             left = again;
         }
         for volume in held {
+            if let Err(error) = self.hold(volume, &mut sealed) {
+                if error.is_no_space() {
+                    return Err(error);
+                }
+                // It is past saving; the others must not wait for it.
+                log::error!(
+                    "what volume '{}' was copied from cannot be published, and is left to the \
+                     journal: {}",
+                    volume.name,
+                    chain(&error)
+                );
+                sealed.held.push(None);
+            }
+        }
+        for (volume, error) in unfinished {
             self.hold(volume, &mut sealed)?;
+            sealed.unfinished = Some(of(&volume.name)(error));
         }
         Ok(sealed)
     }
@@ -182,23 +196,13 @@ impl Pool {
     ///
     /// A copy that was never published needs what it started from all the same: the catalog that
     /// is about to be published names it, and its source may be published in a later state, from
-    /// which replay could not make it again.
+    /// which replay could not make it again. An error: that cannot be sealed.
     fn hold(&self, frozen: &FrozenVolume, sealed: &mut Sealed) -> PoolResult<()> {
         let mut from = frozen.published.map(|root| root.applied);
         if let (None, Some(birth)) = (from, &frozen.birth) {
-            match self.seal_birth(frozen, birth) {
-                Ok(root) => {
-                    sealed.roots.insert(frozen.volume.id(), root);
-                    from = Some(birth.at);
-                }
-                Err(error) if error.is_no_space() => return Err(of(&frozen.name)(error)),
-                Err(error) => log::error!(
-                    "what volume '{}' was copied from cannot be published, and is left to the \
-                     journal: {}",
-                    frozen.name,
-                    chain(&error)
-                ),
-            }
+            let root = self.seal_birth(frozen, birth).map_err(of(&frozen.name))?;
+            sealed.roots.insert(frozen.volume.id(), root);
+            from = Some(birth.at);
         }
         sealed.held.push(from);
         Ok(())
