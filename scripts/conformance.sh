@@ -83,6 +83,10 @@ cargo run --quiet -p fuse-tests --bin volfs-test-conformance -- \
         "$(date -u +%F)."
     echo
     cat "$work/table"
+    echo
+    echo "The programs behind these lines, as Debian packages:" \
+        "$(dpkg-query -W -f '${Package} ${Version}, ' postgresql-15 mariadb-server-core sysbench \
+            redis-server sqlite3 fio docker.io podman e2fsprogs xfsprogs | sed 's/, $/./')"
 } >"$work/page"
 cp "$work/page" docs/conformance.md
 echo "docs/conformance.md is written"

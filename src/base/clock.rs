@@ -131,6 +131,12 @@ impl Timestamp {
         )
     }
 
+    /// Year and month in UTC.
+    pub fn month(&self) -> (i64, i64) {
+        let (year, month, ..) = self.civil();
+        (year, month)
+    }
+
     /// A name for a snapshot that sorts by time: `20261122T101500.123456Z`.
     pub fn sortable(&self) -> String {
         let (year, month, day, hour, minute, second) = self.civil();

@@ -314,6 +314,11 @@ impl BlockStore {
         }
     }
 
+    /// Bytes of the content index on the disk.
+    pub fn index_bytes(&self) -> u64 {
+        self.core.index.as_ref().map_or(0, Index::bytes)
+    }
+
     /// Closes open segments (table of contents, sync), flushes the index, stops the threads. Calls
     /// that come later fail; a second close does nothing. The store is closed even after an error,
     /// which says that not everything is durable.

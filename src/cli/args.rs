@@ -34,6 +34,22 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+/// A time span in seconds: `90`, `90s`, `15m`, `6h`, `1d`, `2w`.
+pub(crate) fn span(text: &str) -> Result<u64, String> {
+    let problem = || format!("'{text}' is not a time: write it as 90s, 15m, 6h, 1d or 2w");
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| problem())?;
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        "w" => 7 * 24 * 3600,
+        _ => return Err(problem()),
+    };
+    number.checked_mul(unit).ok_or_else(problem)
+}
+
 /// A number of bytes: `8192`, `8K`, `8KiB`.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let problem = || format!("'{text}' is not a size: write it as 8192, 8K or 8KiB");
@@ -162,6 +178,17 @@ mod tests {
         assert_eq!(label("a=b=c"), Ok(("a".into(), "b=c".into())));
         assert_eq!(label("a"), Ok(("a".into(), String::new())));
         assert!(label("=b").is_err());
+    }
+
+    /// Time spans have a unit.
+    #[test]
+    fn spans_are_parsed() {
+        for (text, secs) in [("90", 90), ("15m", 900), ("6h", 21_600), ("1d", 86_400)] {
+            assert_eq!(span(text), Ok(secs));
+        }
+        for bad in ["", "m", "-1m", "1.5h", "1y", "99999999999999999999w"] {
+            assert!(span(bad).is_err(), "{bad:?} was accepted");
+        }
     }
 
     /// Timeouts may have a fraction, but a sign makes no sense.

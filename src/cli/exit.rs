@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use crate::daemon::{Kind, ServiceError};
 
+/// Exit code of `volfs df` while the disk has little room left.
+pub(crate) const LOW: u8 = 8;
+
 /// Outcome of a command.
 pub(crate) type Outcome = Result<(), Failure>;
 

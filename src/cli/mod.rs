@@ -18,7 +18,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::daemon::Access;
-use commands::{check, clone, daemon, flush, gc, mount, rollback, scrub, snapshot, umount, volume};
+use commands::{
+    check, clone, daemon, df, flush, gc, mount, policy, rollback, scrub, snapshot, umount, volume,
+};
 use exit::Outcome;
 use pool::PoolLocation;
 
@@ -31,7 +33,7 @@ Examples:
   volfs clone pgdata@before-migration pgtest
 
 Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 corruption found, 4 busy, 5 not found,
-6 exists already, 7 daemon not reachable. VOLFS_LOG=debug tells more on stderr.";
+6 exists already, 7 daemon not reachable, 8 (df) the disk is nearly full. VOLFS_LOG=debug tells more on stderr.";
 
 /// A volume store for databases: instant snapshots, clones and rollback.
 ///
@@ -64,6 +66,10 @@ enum Command {
     Check(check::Args),
     Scrub(scrub::Args),
     Gc(gc::Args),
+    /// Snapshots that are made, and removed again, by themselves
+    #[command(subcommand)]
+    Policy(policy::Command),
+    Df(df::Args),
     /// Start, stop and look at the daemon that serves a pool's mounts
     #[command(subcommand)]
     Daemon(daemon::Command),
@@ -116,6 +122,8 @@ fn run(cli: Cli) -> Outcome {
         Command::Check(args) => args.run(&mut context),
         Command::Scrub(args) => args.run(&mut context),
         Command::Gc(args) => args.run(&mut context),
+        Command::Policy(command) => command.run(&mut context),
+        Command::Df(args) => args.run(&mut context),
         Command::Daemon(command) => command.run(&mut context),
         Command::FlushOpenFiles(args) => args.run(),
     };

@@ -20,7 +20,11 @@ pub(crate) fn snapshot(text: &str) -> Result<InspectSnapshot, String> {
     let source = source(text).map_err(|error| error.to_string())?;
     let named = source.snapshot.map(|snapshot| (source.volume, snapshot));
     let (volume, snapshot) = named.ok_or_else(|| format!("'{text}' is not VOLUME@SNAPSHOT"))?;
-    Ok(InspectSnapshot { volume, snapshot })
+    Ok(InspectSnapshot {
+        volume,
+        snapshot,
+        space: false,
+    })
 }
 
 /// Several `VOLUME@SNAPSHOT`, or exactly the two words `VOLUME SNAPSHOT`.
@@ -36,6 +40,7 @@ pub(crate) fn snapshots(words: &[String]) -> Result<Vec<InspectSnapshot>, String
         return Ok(vec![InspectSnapshot {
             volume,
             snapshot: name,
+            space: false,
         }]);
     }
     words.iter().map(|word| snapshot(word)).collect()

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::daemon::{SnapshotDetails, StatusReport, VolumeDetails};
+use crate::daemon::{SnapshotDetails, StatusReport, TrashDetails, VolumeDetails};
 
 /// Spaces between columns.
 const GAP: usize = 3;
@@ -64,14 +64,44 @@ impl Listed for VolumeDetails {
 }
 
 impl Listed for SnapshotDetails {
-    const HEADERS: &'static [&'static str] = &["VOLUME", "SNAPSHOT", "CREATED", "SIZE"];
+    const HEADERS: &'static [&'static str] = &[
+        "VOLUME", "SNAPSHOT", "CREATED", "AGE", "SIZE", "UNIQUE", "HELD",
+    ];
 
     fn row(&self) -> Vec<String> {
+        let unique = self.space.as_ref().map(|space| human_bytes(space.unique));
         vec![
             self.volume.clone(),
             self.snapshot.clone(),
             self.created_at.clone(),
+            human_age(self.age),
             human_bytes(self.size),
+            unique.unwrap_or_else(|| "-".to_owned()),
+            if self.held { "held" } else { "" }.to_owned(),
+        ]
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Listed for TrashDetails {
+    const HEADERS: &'static [&'static str] = &[
+        "VOLUME NAME",
+        "REMOVED",
+        "GOES FOR GOOD",
+        "SIZE",
+        "SNAPSHOTS",
+    ];
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.removed_at.clone(),
+            self.expires_at.clone(),
+            human_bytes(self.size),
+            self.snapshots.to_string(),
         ]
     }
 
@@ -227,6 +257,16 @@ pub(crate) fn human_bytes(bytes: u64) -> String {
     format!("{size:.1} {}", UNITS[unit])
 }
 
+/// A time span for people, in its largest unit: `40 s`, `3 h`, `12 d`.
+pub(crate) fn human_age(secs: u64) -> String {
+    match secs {
+        0..60 => format!("{secs} s"),
+        60..3600 => format!("{} min", secs / 60),
+        3600..86_400 => format!("{} h", secs / 3600),
+        _ => format!("{} d", secs / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -248,8 +288,11 @@ mod tests {
             size,
             inodes: 1,
             snapshots: 0,
+            limit: None,
+            protected: false,
             origin: None,
             poisoned: None,
+            space: None,
         }
     }
 
@@ -282,17 +325,22 @@ mod tests {
             snapshot: "before".into(),
             driver: "volfs".into(),
             created_at: "2026-11-22T10:15:00Z".into(),
+            age: 7200,
             size: 8192,
             cut: 7,
             automatic: false,
+            made_by: "user".into(),
+            held: true,
+            labels: BTreeMap::new(),
+            space: None,
             mountpoint: "/pool/mnt/pgdata@before".into(),
             mounted: false,
             mountpoints: vec![],
         };
         assert_eq!(
             table(SnapshotDetails::HEADERS, &[snapshot.row()]),
-            "VOLUME   SNAPSHOT   CREATED                SIZE\n\
-             pgdata   before     2026-11-22T10:15:00Z   8.0 KiB\n"
+            "VOLUME   SNAPSHOT   CREATED                AGE   SIZE      UNIQUE   HELD\n\
+             pgdata   before     2026-11-22T10:15:00Z   2 h   8.0 KiB   -        held\n"
         );
     }
 

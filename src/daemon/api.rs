@@ -29,6 +29,16 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     let router = route::<CreateVolume>(router);
     let router = route::<InspectVolume>(router);
     let router = route::<RemoveVolume>(router);
+    let router = route::<SetVolume>(router);
+    let router = route::<ListPolicies>(router);
+    let router = route::<SetPolicy>(router);
+    let router = route::<RunPolicy>(router);
+    let router = route::<ListTrash>(router);
+    let router = route::<UndeleteVolume>(router);
+    let router = route::<PruneVolumes>(router);
+    let router = route::<HoldSnapshot>(router);
+    let router = route::<MeasureSpace>(router);
+    let router = route::<MeasureRemoval>(router);
     let router = route::<CloneVolume>(router);
     let router = route::<RollbackVolume>(router);
     let router = route::<ListSnapshots>(router);

@@ -60,20 +60,26 @@ macro_rules! calls {
 calls! {
     Get "/v1/volumes" ListVolumes => Vec<VolumeDetails>, |_call, service| Ok(service.volumes());
     Post "/v1/volumes" CreateVolume => VolumeDetails, |call, service| service.create_volume(call);
-    Get "/v1/volumes/{volume}" InspectVolume => VolumeDetails,
-        |call, service| service.volume(&call.volume);
     Delete "/v1/volumes/{volume}" RemoveVolume => Done,
         |call, service| service.remove_volume(call).map(|()| Done {});
+    Post "/v1/volumes/{volume}/set" SetVolume => VolumeDetails,
+        |call, service| service.set_volume(call);
+    Get "/v1/policies" ListPolicies => Vec<PolicyDetails>, |_call, service| service.policies();
+    Post "/v1/volumes/{volume}/policy" SetPolicy => Done,
+        |call, service| service.set_policy(call).map(|()| Done {});
+    Post "/v1/volumes/{volume}/policy/run" RunPolicy => PolicyRun,
+        |call, service| service.run_policy(call);
+    Get "/v1/trash" ListTrash => Vec<TrashDetails>, |_call, service| Ok(service.trash());
+    Post "/v1/trash/{volume}/undelete" UndeleteVolume => VolumeDetails,
+        |call, service| service.undelete_volume(call);
+    Post "/v1/volumes/{volume}/snapshots/{snapshot}/hold" HoldSnapshot => Done,
+        |call, service| service.hold_snapshot(call).map(|()| Done {});
     Post "/v1/volumes/{volume}/clone" CloneVolume => Cloned,
         |call, service| service.clone_volume(call);
     Post "/v1/volumes/{volume}/rollback" RollbackVolume => RolledBack,
         |call, service| service.rollback(call);
-    Get "/v1/snapshots" ListSnapshots => Vec<SnapshotDetails>,
-        |call, service| service.snapshots(call.volume.as_ref());
     Post "/v1/snapshots" CreateSnapshots => SnapshotsCreated,
         |call, service| service.create_snapshots(call);
-    Get "/v1/volumes/{volume}/snapshots/{snapshot}" InspectSnapshot => SnapshotDetails,
-        |call, service| service.snapshot(&call.volume, &call.snapshot);
     Delete "/v1/volumes/{volume}/snapshots/{snapshot}" RemoveSnapshot => Done,
         |call, service| service.remove_snapshot(call).map(|()| Done {});
     Get "/v1/mounts" ListMounts => Vec<MountReport>, |_call, service| Ok(service.mounted());
@@ -97,35 +103,31 @@ impl Call for Hello {
     }
 }
 
-impl Call for CheckPool {
-    type Answer = CheckReport;
-    const VERB: Verb = Verb::Post;
-    const PATH: &'static str = "/v1/check";
-    const REPORTS_PROGRESS: bool = true;
+/// Calls that may take long: they tell how they go on.
+macro_rules! long_calls {
+    ($($verb:ident $path:literal $request:ty => $answer:ty, $run:path;)*) => {$(
+        impl Call for $request {
+            type Answer = $answer;
+            const VERB: Verb = Verb::$verb;
+            const PATH: &'static str = $path;
+            const REPORTS_PROGRESS: bool = true;
 
-    fn run(&self, service: &Service, progress: &dyn Progress) -> ServiceResult<CheckReport> {
-        service.check(self, progress)
-    }
+            fn run(&self, service: &Service, progress: &dyn Progress) -> ServiceResult<$answer> {
+                $run(service, self, progress)
+            }
+        }
+    )*};
 }
 
-impl Call for ScrubPool {
-    type Answer = CheckReport;
-    const VERB: Verb = Verb::Post;
-    const PATH: &'static str = "/v1/scrub";
-    const REPORTS_PROGRESS: bool = true;
-
-    fn run(&self, service: &Service, progress: &dyn Progress) -> ServiceResult<CheckReport> {
-        service.scrub(self, progress)
-    }
-}
-
-impl Call for CollectGarbage {
-    type Answer = GcReport;
-    const VERB: Verb = Verb::Post;
-    const PATH: &'static str = "/v1/gc";
-    const REPORTS_PROGRESS: bool = true;
-
-    fn run(&self, service: &Service, progress: &dyn Progress) -> ServiceResult<GcReport> {
-        service.collect_garbage(self, progress)
-    }
+long_calls! {
+    Get "/v1/volumes/{volume}" InspectVolume => VolumeDetails, Service::volume;
+    Post "/v1/prune" PruneVolumes => Pruned, Service::prune_volumes;
+    Get "/v1/snapshots" ListSnapshots => Vec<SnapshotDetails>, Service::snapshots;
+    Get "/v1/volumes/{volume}/snapshots/{snapshot}" InspectSnapshot => SnapshotDetails,
+        Service::snapshot;
+    Get "/v1/space" MeasureSpace => SpaceReport, Service::space;
+    Post "/v1/space/removal" MeasureRemoval => Freed, Service::space_of_removal;
+    Post "/v1/check" CheckPool => CheckReport, Service::check;
+    Post "/v1/scrub" ScrubPool => CheckReport, Service::scrub;
+    Post "/v1/gc" CollectGarbage => GcReport, Service::collect_garbage;
 }

@@ -11,6 +11,8 @@ use crate::fuse::MountError;
 use crate::pool::PoolError;
 use crate::volume::FsError;
 
+use super::service::hint_to_let_go;
+
 /// What to do about a journal that is damaged below what was durable.
 pub const DAMAGED_JOURNAL_HINT: &str = "restore the pool's folder from a copy; or copy the folder \
      first, then `volfs check --repair --cut-journal` gives up the changes in and behind the \
@@ -104,13 +106,20 @@ impl From<PoolError> for ServiceError {
             PoolError::NotAPool { .. }
             | PoolError::NoVolume { .. }
             | PoolError::NoSnapshot { .. } => Kind::NotFound,
+            PoolError::NotInTrash { .. } => Kind::NotFound,
             PoolError::Exists { .. } => Kind::Exists,
-            PoolError::Locked { .. } | PoolError::Busy { .. } => Kind::Busy,
-            PoolError::Name(_) | PoolError::Invalid(_) => Kind::Usage,
+            PoolError::Locked { .. }
+            | PoolError::Busy { .. }
+            | PoolError::Protected { .. }
+            | PoolError::SnapshotsHeld { .. } => Kind::Busy,
+            PoolError::Name(_) | PoolError::Invalid(_) | PoolError::LimitBelowUse { .. } => {
+                Kind::Usage
+            }
             PoolError::NotEmpty { .. } | PoolError::TooNew { .. } => Kind::Failed,
             other => kind_of(other.nature()),
         };
-        let mut made = ServiceError::new(kind, chain(&error));
+        let made = ServiceError::new(kind, chain(&error));
+        let mut made = hint_to_let_go(made, &error);
         if matches!(error, PoolError::NotAPool { .. }) {
             made =
                 made.hint("`volfs volume create NAME` makes a pool in a missing or empty folder");

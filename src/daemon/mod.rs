@@ -14,6 +14,7 @@ mod api;
 mod calls;
 mod client;
 mod error;
+mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod launch;
@@ -29,6 +30,7 @@ mod wire;
 pub use access::{Access, By};
 pub use calls::{Call, Verb};
 pub use error::{DAMAGED_JOURNAL_HINT, Kind, ServiceError, ServiceResult, chain};
+pub use filter::Filter;
 pub use server::Daemon;
 pub use service::{DRIVER, Life, Service, VERSION};
 pub use types::*;

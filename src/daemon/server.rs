@@ -31,9 +31,9 @@ use super::{Kind, MountVolume, Mounted, ServiceError, ServiceResult, api, launch
 use crate::base::{Clock, SystemClock};
 use crate::pool::PoolError;
 
-/// How often a daemon without mounts looks whether it should end: one that was started for a
-/// mount, but never asked for it, ends after this time.
-const IDLE_PATIENCE: Duration = Duration::from_secs(60);
+/// A daemon that was started for a mount, but never asked for it, ends after this time at the
+/// latest; and how often chores are looked for: the trash, policies.
+const IDLE_PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long requests that are under way may take when the daemon ends.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
@@ -226,9 +226,14 @@ async fn live(service: &Arc<Service>) {
     while !service.sessions().is_stopping() {
         // A timeout is a look as good as any.
         let _ = tokio::time::timeout(IDLE_PATIENCE, service.sessions().woken()).await;
-        let sessions = service.sessions().clone();
+        let service = service.clone();
         // Letting a session go may wait for its threads.
-        if let Err(error) = tokio::task::spawn_blocking(move || sessions.reap()).await {
+        let chores = move || {
+            service.sessions().reap();
+            service.expire_trash(true);
+            service.run_policies();
+        };
+        if let Err(error) = tokio::task::spawn_blocking(chores).await {
             log::error!("{error}");
         }
     }

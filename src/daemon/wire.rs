@@ -56,8 +56,9 @@ pub(crate) fn pack<C: Call>(call: &C) -> ServiceResult<(String, Vec<u8>)> {
     for (field, value) in fields {
         match value {
             Value::Null => {}
-            Value::String(name) => {
-                path.push_str(&format!("{separator}{field}={name}"));
+            Value::String(_) | Value::Bool(_) => {
+                let text = value.as_str().map_or(value.to_string(), str::to_owned);
+                path.push_str(&format!("{separator}{field}={text}"));
                 separator = '&';
             }
             _ => return Err(malformed(&format!("'{field}' cannot be in a query"))),
@@ -106,11 +107,12 @@ mod tests {
         let call = RemoveVolume {
             volume: "db".parse().unwrap(),
             force: true,
+            now: false,
         };
         let (path, body) = pack(&call).unwrap();
         assert_eq!(
             (path.as_str(), body.as_slice()),
-            ("/v1/volumes/db", &br#"{"force":true}"#[..])
+            ("/v1/volumes/db", &br#"{"force":true,"now":false}"#[..])
         );
         let named = [("volume".to_owned(), "db".to_owned())];
         assert_eq!(
@@ -121,6 +123,7 @@ mod tests {
         let call = InspectSnapshot {
             volume: "db".parse().unwrap(),
             snapshot: "v1.0".parse().unwrap(),
+            space: false,
         };
         let (path, body) = pack(&call).unwrap();
         assert_eq!(
@@ -128,12 +131,22 @@ mod tests {
             ("/v1/volumes/db/snapshots/v1.0", 0)
         );
 
-        let all = ListSnapshots { volume: None };
+        let all = ListSnapshots {
+            volume: None,
+            space: false,
+        };
         assert_eq!(pack(&all).unwrap().0, "/v1/snapshots");
         let some = ListSnapshots {
             volume: Some("db".parse().unwrap()),
+            space: true,
         };
-        assert_eq!(pack(&some).unwrap().0, "/v1/snapshots?volume=db");
+        assert_eq!(pack(&some).unwrap().0, "/v1/snapshots?space=true&volume=db");
+        let query = [("space", "true"), ("volume", "db")];
+        let query = query.map(|(field, value)| (field.to_owned(), value.to_owned()));
+        assert_eq!(
+            unpack::<ListSnapshots>(query.into_iter(), b"").unwrap(),
+            some
+        );
         assert_eq!(unpack::<ListSnapshots>([].into_iter(), b"").unwrap(), all);
     }
 

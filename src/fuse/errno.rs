@@ -41,7 +41,7 @@ impl Errno {
             // Not ENOSYS: the kernel would take that as "never ask again".
             FsError::Unsupported(_) => libc::EOPNOTSUPP,
             FsError::NoSuchOffset => libc::ENXIO,
-            FsError::NoSpace => libc::ENOSPC,
+            FsError::NoSpace | FsError::AtLimit { .. } => libc::ENOSPC,
             FsError::Stale => libc::ESTALE,
             FsError::Busy => libc::EBUSY,
             FsError::Poisoned(_) => libc::EIO,

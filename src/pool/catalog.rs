@@ -3,7 +3,7 @@
 //! It is a map like a volume's, changed by records of the same journal; here is what it says, in
 //! memory, and the changes since its tree was last written.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::copies::Birth;
@@ -54,7 +54,7 @@ pub(crate) struct Catalog {
     pub(crate) volumes: BTreeMap<VolumeId, VolumeEntry>,
     names: BTreeMap<VolumeName, VolumeId>,
     /// Snapshots in the tree whose state is still in the journal only.
-    unrooted: BTreeSet<(VolumeId, SnapshotId)>,
+    unrooted: BTreeMap<(VolumeId, SnapshotId), SnapshotRecord>,
     pub(crate) counters: Counters,
 }
 
@@ -71,7 +71,7 @@ impl Catalog {
             changed: BTreeMap::new(),
             volumes: BTreeMap::new(),
             names: BTreeMap::new(),
-            unrooted: BTreeSet::new(),
+            unrooted: BTreeMap::new(),
             counters: Counters {
                 next_volume: 1,
                 next_snapshot: 1,
@@ -121,7 +121,7 @@ impl Catalog {
                 // A snapshot without a root was cut but not sealed; its cut is still in the
                 // journal, and replay gives it its state.
                 let Some(root) = root_of(snapshot_root_key(id, snapshot))? else {
-                    self.unrooted.insert((id, snapshot));
+                    self.unrooted.insert((id, snapshot), record);
                     return Ok(());
                 };
                 if let Some(entry) = self.volumes.get_mut(&id) {
@@ -156,18 +156,16 @@ impl Catalog {
             read_only: false,
         };
         let volume = Volume::new(settings, shared.clone(), base);
-        self.names.insert(record.name.clone(), id);
-        let snapshots = BTreeMap::new();
-        self.volumes.insert(
-            id,
-            VolumeEntry {
-                record,
-                volume,
-                published,
-                birth: None,
-                snapshots,
-            },
-        );
+        volume.set_limit(record.limit_bytes);
+        let entry = VolumeEntry {
+            record,
+            volume,
+            published,
+            birth: None,
+            snapshots: BTreeMap::new(),
+        };
+        self.volumes.insert(id, entry);
+        self.show(id);
     }
 
     /// A volume's number.
@@ -244,8 +242,10 @@ impl Catalog {
             }
         }
         if catalog_is_new {
+            let creates = record_in(cut, &counters_key()).is_some();
             for change in &cut.catalog.changes {
-                self.apply_change(shared, change, &bases)?;
+                let bases = creates.then_some(&bases);
+                self.apply_change(shared, change, bases)?;
             }
             self.at = at;
             self.inherit_unsynced(cut, at.lsn);
@@ -313,12 +313,17 @@ impl Catalog {
         &mut self,
         shared: &Arc<Shared>,
         change: &Change,
-        bases: &BTreeMap<VolumeId, Birth>,
+        bases: Option<&BTreeMap<VolumeId, Birth>>,
     ) -> PoolResult<()> {
         match change {
             Change::Put(key, value) => {
-                self.put(shared, *key, value, bases).map_err(at_key(key))?;
-                self.changed.insert(*key, Some(value.clone()));
+                let is_known = match bases {
+                    Some(bases) => self.put(shared, *key, value, bases).map(|()| true),
+                    None => self.update(*key, value),
+                };
+                if is_known.map_err(at_key(key))? {
+                    self.changed.insert(*key, Some(value.clone()));
+                }
             }
             Change::Delete(key) => {
                 self.delete(*key);
@@ -331,6 +336,7 @@ impl Catalog {
         Ok(())
     }
 
+    /// A record of something new.
     fn put(
         &mut self,
         shared: &Arc<Shared>,
@@ -359,11 +365,49 @@ impl Catalog {
         Ok(())
     }
 
+    /// A record of something that was there before; false: it is not, because a replay has dropped
+    /// it.
+    fn update(&mut self, key: Key, value: &Value) -> Result<bool, DecodeError> {
+        let Some(entry) = self.volumes.get_mut(&VolumeId(key.owner())) else {
+            return Ok(false);
+        };
+        match key.kind() {
+            VOLUME => {
+                let record = VolumeRecord::decode(&value.bytes)?;
+                entry.volume.set_limit(record.limit_bytes);
+                let old = std::mem::replace(&mut entry.record, record);
+                if old.removed.is_none() {
+                    self.names.remove(&old.name);
+                }
+                self.show(VolumeId(key.owner()));
+                Ok(true)
+            }
+            SNAPSHOT => match entry.snapshots.get_mut(&SnapshotId(key.sub())) {
+                Some(snapshot) => {
+                    snapshot.record = SnapshotRecord::decode(&value.bytes)?;
+                    Ok(true)
+                }
+                None => Ok(false),
+            },
+            _ => Ok(true),
+        }
+    }
+
+    /// Gives a volume its name, unless it is in the trash.
+    fn show(&mut self, id: VolumeId) {
+        if let Some(entry) = self.volumes.get(&id)
+            && entry.record.removed.is_none()
+        {
+            self.names.insert(entry.record.name.clone(), id);
+        }
+    }
+
     pub(super) fn delete(&mut self, key: Key) {
         let id = VolumeId(key.owner());
         match key.kind() {
             VOLUME => {
-                if let Some(entry) = self.volumes.remove(&id) {
+                let removed = self.volumes.remove(&id);
+                if let Some(entry) = removed.filter(|entry| entry.record.removed.is_none()) {
                     self.names.remove(&entry.record.name);
                 }
             }
@@ -392,15 +436,17 @@ impl Catalog {
         };
         match *action {
             Action::Freeze { volume, snapshot } => {
-                // The tree is newer than the record: what it does not miss was removed since.
-                if !catalog_is_new && !self.unrooted.remove(&(volume, snapshot)) {
-                    return Ok(());
-                }
+                // The tree is newer than the record: what it does not miss was removed since, and
+                // of what it misses it knows more.
+                let newer = self.unrooted.remove(&(volume, snapshot));
                 let key = snapshot_key(volume, snapshot);
-                let Some(record) = record_in(cut, &key) else {
-                    return Ok(());
+                let record = match (catalog_is_new, newer, record_in(cut, &key)) {
+                    (false, Some(record), _) => record,
+                    (true, _, Some(value)) => {
+                        SnapshotRecord::decode(&value.bytes).map_err(at_key(&key))?
+                    }
+                    (false, None, _) | (true, _, None) => return Ok(()),
                 };
-                let record = SnapshotRecord::decode(&record.bytes).map_err(at_key(&key))?;
                 let layer = state.freeze(shared);
                 let entry_of = SnapshotEntry {
                     record,
@@ -438,7 +484,7 @@ impl Catalog {
             .get(&volume)
             .is_some_and(|entry| entry.snapshots.contains_key(&snapshot));
         // A tree newer than the record misses it, unless it was removed since.
-        let is_missed = catalog_is_new || self.unrooted.contains(&(volume, snapshot));
+        let is_missed = catalog_is_new || self.unrooted.contains_key(&(volume, snapshot));
         let is_lost = ended && !known && is_missed;
         if is_lost {
             log::warn!("volume {volume} ends before the cut of snapshot {snapshot}: dropped");

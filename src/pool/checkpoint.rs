@@ -96,6 +96,7 @@ impl Pool {
             }
         }
         self.shared.admission.set_full(is_full);
+        self.reserve.warn_if_low(&*self.shared.disk);
     }
 
     fn checkpoint_locked(&self) -> PoolResult<()> {

@@ -108,6 +108,34 @@ pub enum PoolError {
         /// The volume.
         name: String,
     },
+    /// The user has said to keep it.
+    #[error("volume '{name}' is protected")]
+    Protected {
+        /// The volume.
+        name: String,
+    },
+    /// The user has said to keep them.
+    #[error("held, and must not be removed: {names}")]
+    SnapshotsHeld {
+        /// `volume@snapshot`, several with commas.
+        names: String,
+    },
+    /// Nothing of this name was removed, or it is gone for good.
+    #[error("the trash has no volume '{name}'")]
+    NotInTrash {
+        /// The name.
+        name: String,
+    },
+    /// A limit that the volume is beyond already.
+    #[error("volume '{name}' holds {used} bytes already: a limit of {limit} bytes is below that")]
+    LimitBelowUse {
+        /// The volume.
+        name: String,
+        /// What was asked for, in bytes.
+        limit: u64,
+        /// What its blocks take, in bytes.
+        used: u64,
+    },
     /// A name that is not allowed.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -190,6 +218,10 @@ impl PoolError {
             | PoolError::NoSnapshot { .. }
             | PoolError::Exists { .. }
             | PoolError::Busy { .. }
+            | PoolError::Protected { .. }
+            | PoolError::SnapshotsHeld { .. }
+            | PoolError::NotInTrash { .. }
+            | PoolError::LimitBelowUse { .. }
             | PoolError::Name(_)
             | PoolError::Invalid(_) => Nature::Refused,
             PoolError::Superblock { .. }

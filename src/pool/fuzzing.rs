@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::PoolOptions;
 use super::cut::Cut;
-use super::records::{Counters, RootRecord, SnapshotRecord, VolumeRecord};
+use super::records::{Counters, MadeBy, RootRecord, SnapshotRecord, VolumeRecord};
 use super::recovery::read_marks;
 use super::settings::PoolFile;
 use super::superblock::Superblock;
@@ -103,6 +103,7 @@ pub(crate) fn superblock_seeds() -> Vec<(&'static str, Vec<u8>)> {
 #[cfg(test)]
 pub(crate) fn catalog_seeds() -> Vec<(&'static str, Vec<u8>)> {
     use crate::base::Timestamp;
+    use crate::pool::Policy;
     use crate::volume::Counts;
 
     let counters = Counters {
@@ -122,12 +123,36 @@ pub(crate) fn catalog_seeds() -> Vec<(&'static str, Vec<u8>)> {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),
         origin: Some("a@b".to_owned()),
+        limit_bytes: 0,
+        protected: false,
+        removed: None,
+        policy: None,
+    };
+    let limited = VolumeRecord {
+        limit_bytes: 20 << 30,
+        protected: true,
+        removed: Some(Timestamp { secs: 3, nanos: 4 }),
+        policy: Some(Policy {
+            every: 900,
+            keep_last: 4,
+            keep_daily: 7,
+            ..Policy::default()
+        }),
+        ..volume.clone()
     };
     let snapshot = SnapshotRecord {
         name: "before".parse().expect("a name"),
         created: Timestamp { secs: -1, nanos: 2 },
-        automatic: true,
+        made_by: MadeBy::Rollback,
         cut: 77,
+        held: false,
+        labels: Default::default(),
+    };
+    let held = SnapshotRecord {
+        made_by: MadeBy::Policy,
+        held: true,
+        labels: volume.labels.clone(),
+        ..snapshot.clone()
     };
     let root = RootRecord {
         root: Some(seed::root()),
@@ -140,7 +165,9 @@ pub(crate) fn catalog_seeds() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("counters", counters.encode()),
         ("volume", volume.encode()),
+        ("volume-limited", limited.encode()),
         ("snapshot", snapshot.encode()),
+        ("snapshot-held", held.encode()),
         ("root", root.encode()),
     ]
 }

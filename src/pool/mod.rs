@@ -11,6 +11,7 @@ mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod gc;
+mod policy;
 mod records;
 mod recovery;
 mod repair;
@@ -18,9 +19,11 @@ mod reserve;
 mod seal;
 mod settings;
 mod snapshots;
+mod space;
 mod superblock;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trash;
 mod types;
 mod volumes;
 
@@ -31,10 +34,12 @@ use std::time::Duration;
 pub use check::{CheckOptions, CheckReport, InodeRule, Repair, StateName, Violation};
 pub use error::{PoolError, PoolResult};
 pub use gc::{GcOptions, GcReport};
+pub use policy::Policy;
+pub use records::MadeBy;
 pub use repair::RepairOptions;
 pub use types::{
-    DroppedRecords, JournalCut, LostRecords, NewVolume, PoolOptions, PoolStatus, Rollback,
-    SnapshotInfo, VolumeInfo,
+    DroppedRecords, JournalCut, LostRecords, NewSnapshot, NewVolume, PoolOptions, PoolSpace,
+    PoolStatus, Rollback, SetVolume, SnapshotInfo, SpaceUse, TrashInfo, VolumeInfo,
 };
 
 use self::catalog::Catalog;
@@ -80,6 +85,7 @@ pub struct Pool {
     dropped: Vec<DroppedRecords>,
     worker: Mutex<Option<JoinHandle<()>>>,
     is_closed: AtomicBool,
+    trash_stay: Duration,
     fresh_key: recovery::FreshKey,
     journal_options: JournalOptions,
     lock: Mutex<Option<PoolLock>>,

@@ -190,6 +190,7 @@ impl Pool {
             dropped,
             worker: Mutex::new(None),
             is_closed: AtomicBool::new(false),
+            trash_stay: Duration::from_secs(options.trash_secs),
             fresh_key: ground.fresh_key,
             journal_options: ground.journal,
             lock: Mutex::new(ground.lock),

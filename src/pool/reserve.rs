@@ -8,17 +8,23 @@
 
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 
-use crate::disk::{Disk, DiskResult};
+use crate::disk::{Disk, DiskResult, DiskSpace};
 
 /// Path within the pool.
 const PATH: &str = "reserve";
 /// The reserve takes at most this share of the disk.
 const DISK_SHARE: u64 = 16;
 
+/// A disk with less free room than this, or than a tenth of it, is low.
+const LOW_BYTES: u64 = 2 << 30;
+const LOW_SHARE: u64 = 10;
+
 /// The file and whether it is there.
 pub(super) struct Reserve {
     bytes: u64,
     is_held: AtomicBool,
+    /// The log has told that the disk is low.
+    is_low_told: AtomicBool,
 }
 
 impl Reserve {
@@ -30,7 +36,32 @@ impl Reserve {
         Reserve {
             bytes,
             is_held: AtomicBool::new(found.is_ok_and(|found| found >= bytes)),
+            is_low_told: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the disk has so little room left that it is time to do something.
+    pub(super) fn is_low(&self, disk: &dyn Disk) -> bool {
+        let low = |space: DiskSpace| space.free < LOW_BYTES.min(space.total / LOW_SHARE);
+        disk.space().is_ok_and(low)
+    }
+
+    /// Says in the log when the disk becomes low, once.
+    pub(super) fn warn_if_low(&self, disk: &dyn Disk) {
+        let is_low = self.is_low(disk);
+        if is_low && !self.is_low_told.load(Ordering::Relaxed) {
+            let free = disk.space().map_or(0, |space| space.free);
+            log::warn!(
+                "the disk under the pool has {} MiB left: `volfs df` tells who takes what",
+                free >> 20
+            );
+        }
+        self.is_low_told.store(is_low, Ordering::Relaxed);
+    }
+
+    /// Its bytes while it is there.
+    pub(super) fn bytes(&self) -> u64 {
+        if self.is_held() { self.bytes } else { 0 }
     }
 
     /// Whether it is there.

@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     gc_bytes_per_second: Option<u64>,
     /// Cap of the block cache in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    trash_hours: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     block_cache_bytes: Option<u64>,
     /// Cap of the node cache in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,6 +166,9 @@ impl PoolFile {
             gc_bytes_per_second: settings
                 .gc_bytes_per_second
                 .unwrap_or(options.gc_bytes_per_second),
+            trash_secs: settings
+                .trash_hours
+                .map_or(options.trash_secs, |hours| hours.saturating_mul(3600)),
             block_cache_bytes: settings
                 .block_cache_bytes
                 .map_or(options.block_cache_bytes, |bytes| bytes as usize),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::catalog::{Catalog, SnapshotEntry, catalog_transaction};
 use super::cut::{Action, Cut};
-use super::records::{SnapshotRecord, snapshot_key};
+use super::records::{MadeBy, SnapshotRecord, snapshot_key};
+use super::trash::update;
 use super::volumes::{of, reap};
-use super::{Pool, PoolError, PoolResult, Rollback, SnapshotInfo};
+use super::{NewSnapshot, Pool, PoolError, PoolResult, Rollback, SnapshotInfo};
 use crate::base::{Lsn, SnapshotId, SnapshotName, Value, VolumeId, VolumeName};
 use crate::journal::Change;
 use crate::volume::Volume;
@@ -24,6 +25,15 @@ impl Pool {
         &self,
         of_volumes: &[(VolumeName, SnapshotName)],
     ) -> PoolResult<Vec<SnapshotInfo>> {
+        self.create_snapshots_as(of_volumes, &NewSnapshot::default())
+    }
+
+    /// As [`Pool::create_snapshots`], and says more of them.
+    pub fn create_snapshots_as(
+        &self,
+        of_volumes: &[(VolumeName, SnapshotName)],
+        new: &NewSnapshot,
+    ) -> PoolResult<Vec<SnapshotInfo>> {
         let names: Vec<VolumeName> = of_volumes.iter().map(|(name, _)| name.clone()).collect();
         self.keep_chain_short(&names)?;
         let (volumes, at) = {
@@ -33,14 +43,11 @@ impl Pool {
                 volume.check_sound().map_err(of(name))?;
             }
             let (ids, counters) = catalog.next_snapshots(targets.len());
-            let at = Moment {
-                cut: self.journal_end()?,
-                automatic: false,
-            };
+            let at = (self.journal_end()?, new);
             let mut changes = vec![counters];
             let mut actions = Vec::new();
             for ((volume, name), snapshot) in targets.iter().zip(&ids) {
-                changes.push(self.put_snapshot(volume.id(), *snapshot, name, at));
+                changes.push(self.put_snapshot(volume.id(), *snapshot, name, at)?);
                 actions.push(Action::Freeze {
                     volume: volume.id(),
                     snapshot: *snapshot,
@@ -82,6 +89,7 @@ impl Pool {
         let mut snapshots: Vec<SnapshotInfo> = catalog
             .volumes
             .values()
+            .filter(|entry| entry.record.removed.is_none())
             .filter(|entry| of_volume.is_none_or(|name| *name == entry.record.name))
             .flat_map(|entry| {
                 let record = &entry.record;
@@ -122,7 +130,12 @@ impl Pool {
     pub fn remove_snapshot(&self, volume: &VolumeName, name: &SnapshotName) -> PoolResult<()> {
         let at = {
             let mut catalog = self.catalog.lock();
-            let (snapshot, _) = catalog.snapshot(volume, name)?;
+            let (snapshot, entry) = catalog.snapshot(volume, name)?;
+            if entry.record.held {
+                return Err(PoolError::SnapshotsHeld {
+                    names: format!("{volume}@{name}"),
+                });
+            }
             let id = catalog.id_of(volume)?;
             let changes = Catalog::snapshot_removal(id, snapshot).to_vec();
             let cut = Cut {
@@ -132,6 +145,26 @@ impl Pool {
             self.cut(&mut catalog, &cut)?
         };
         self.gc.want();
+        self.sync_journal(at)
+    }
+
+    /// Says that a snapshot must not be removed, or may be again. Durable when it returns.
+    pub fn hold_snapshot(
+        &self,
+        volume: &VolumeName,
+        name: &SnapshotName,
+        held: bool,
+    ) -> PoolResult<()> {
+        let at = {
+            let mut catalog = self.catalog.lock();
+            let (snapshot, entry) = catalog.snapshot(volume, name)?;
+            let record = SnapshotRecord {
+                held,
+                ..entry.record.clone()
+            };
+            let change = put(catalog.id_of(volume)?, snapshot, &record);
+            self.cut(&mut catalog, &update(change))?
+        };
         self.sync_journal(at)
     }
 
@@ -149,11 +182,11 @@ impl Pool {
             live.check_sound().map_err(of(volume))?;
             let kept = self.unused_name(&catalog, volume)?;
             let (ids, counters) = catalog.next_snapshots(1);
-            let at = Moment {
-                cut: self.journal_end()?,
-                automatic: true,
+            let new = NewSnapshot {
+                made_by: MadeBy::Rollback,
+                ..NewSnapshot::default()
             };
-            let keep = self.put_snapshot(live.id(), ids[0], &kept, at);
+            let keep = self.put_snapshot(live.id(), ids[0], &kept, (self.journal_end()?, &new))?;
             let actions = vec![
                 Action::Freeze {
                     volume: live.id(),
@@ -210,18 +243,20 @@ impl Pool {
         volume: VolumeId,
         snapshot: SnapshotId,
         name: &SnapshotName,
-        at: Moment,
-    ) -> Change {
+        (cut, new): (Lsn, &NewSnapshot),
+    ) -> PoolResult<Change> {
         let record = SnapshotRecord {
             name: name.clone(),
             created: self.shared.clock.now(),
-            automatic: at.automatic,
-            cut: at.cut.0,
+            made_by: new.made_by,
+            cut: cut.0,
+            held: false,
+            labels: new.labels.clone(),
         };
-        Change::Put(
-            snapshot_key(volume, snapshot),
-            Value::record(record.encode()),
-        )
+        match record.labels_problem() {
+            Some(problem) => Err(PoolError::Invalid(problem)),
+            None => Ok(put(volume, snapshot, &record)),
+        }
     }
 
     fn journal_end(&self) -> PoolResult<Lsn> {
@@ -229,12 +264,9 @@ impl Pool {
     }
 }
 
-/// What the snapshots of one cut have in common.
-#[derive(Clone, Copy)]
-struct Moment {
-    /// Where the journal ended when the cut was prepared: orders cuts, names none.
-    cut: Lsn,
-    automatic: bool,
+fn put(volume: VolumeId, snapshot: SnapshotId, record: &SnapshotRecord) -> Change {
+    let key = snapshot_key(volume, snapshot);
+    Change::Put(key, Value::record(record.encode()))
 }
 
 type Target = (Arc<Volume>, SnapshotName);
@@ -281,6 +313,8 @@ fn info(
         created: entry.record.created,
         lsn: Lsn(entry.record.cut),
         size_bytes: entry.layer.counts().blocks * u64::from(block_size),
-        automatic: entry.record.automatic,
+        made_by: entry.record.made_by,
+        held: entry.record.held,
+        labels: entry.record.labels.clone(),
     }
 }

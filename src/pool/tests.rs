@@ -9,6 +9,8 @@ mod gc;
 mod interleavings;
 mod journal_damage;
 mod rig;
+mod space;
+mod trash;
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -85,6 +87,7 @@ fn new_volume(text: &str) -> NewVolume {
         uid: 5,
         gid: 6,
         mode: 0o700,
+        limit_bytes: None,
     }
 }
 

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Policy;
+use super::records::MadeBy;
 use crate::base::{
     Lsn, PoolId, SegmentId, SnapshotId, SnapshotName, Timestamp, VolumeId, VolumeName,
 };
@@ -22,6 +24,8 @@ pub struct PoolOptions {
     pub gc_percent: u8,
     /// Bytes a second that this moves at most; 0: no limit. Default 64 MiB.
     pub gc_bytes_per_second: u64,
+    /// How long removed volumes stay in the trash, in seconds. Default a day.
+    pub trash_secs: u64,
     /// Cap of the cache of decompressed blocks. Default 64 MiB.
     pub block_cache_bytes: usize,
     /// Cap of the cache of decoded tree nodes. Default 64 MiB.
@@ -115,6 +119,7 @@ impl Default for PoolOptions {
             checkpoint_age_secs: 30,
             gc_percent: 0,
             gc_bytes_per_second: 64 << 20,
+            trash_secs: 24 * 3600,
             block_cache_bytes: 64 << 20,
             node_cache_bytes: 64 << 20,
             cut_damaged_journal: false,
@@ -137,6 +142,21 @@ pub struct NewVolume {
     pub gid: u32,
     /// Permission bits of the root folder.
     pub mode: u16,
+    /// Bytes that its blocks may take before compression and sharing; none: no limit.
+    pub limit_bytes: Option<u64>,
+}
+
+/// Settings of a volume to change; what is none stays.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SetVolume {
+    /// As [`NewVolume::limit_bytes`]; 0: no limit.
+    pub limit_bytes: Option<u64>,
+    /// It must not be removed.
+    pub protected: Option<bool>,
+    /// Labels that get a value, or (none) go.
+    pub labels: BTreeMap<String, Option<String>>,
+    /// The policy, or (none) the end of it.
+    pub policy: Option<Option<Policy>>,
 }
 
 /// A volume.
@@ -160,8 +180,32 @@ pub struct VolumeInfo {
     pub inodes: u64,
     /// How many snapshots it has.
     pub snapshots: u64,
+    /// Bytes that its blocks may take, if that is limited.
+    pub limit_bytes: Option<u64>,
+    /// It must not be removed.
+    pub protected: bool,
+    /// How snapshots are made by themselves, if they are.
+    pub policy: Option<Policy>,
     /// Why it takes no more changes, if so.
     pub poisoned: Option<String>,
+}
+
+/// A volume in the trash.
+#[derive(Clone, Debug)]
+pub struct TrashInfo {
+    /// It.
+    pub volume: VolumeInfo,
+    /// When it was removed.
+    pub removed: Timestamp,
+}
+
+/// What `snapshot create` says of its snapshots beside their names.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NewSnapshot {
+    /// Who makes them.
+    pub made_by: MadeBy,
+    /// Free text of the user.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A snapshot.
@@ -179,8 +223,12 @@ pub struct SnapshotInfo {
     pub lsn: Lsn,
     /// As [`VolumeInfo::size_bytes`].
     pub size_bytes: u64,
-    /// Made by volfs itself (before a rollback).
-    pub automatic: bool,
+    /// Who made it.
+    pub made_by: MadeBy,
+    /// It must not be removed.
+    pub held: bool,
+    /// Free text of the user.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// The pool's state in numbers.
@@ -212,6 +260,64 @@ pub struct PoolStatus {
     pub is_full: bool,
     /// Volumes that take no more changes, and why.
     pub poisoned: BTreeMap<VolumeName, String>,
+}
+
+/// What a pool takes of its disk, and who takes it. In bytes; frames as stored, with headers.
+#[derive(Clone, Debug)]
+pub struct PoolSpace {
+    /// Size of the filesystem that holds the pool.
+    pub disk_bytes: u64,
+    /// Its free bytes.
+    pub free_bytes: u64,
+    /// All segments.
+    pub segment_bytes: u64,
+    /// Frames that somebody refers to, each counted once.
+    pub live_bytes: u64,
+    /// The rest of the segments: frames that nobody refers to, and what segments need themselves.
+    pub garbage_bytes: u64,
+    /// The journal's files.
+    pub journal_bytes: u64,
+    /// The content index.
+    pub index_bytes: u64,
+    /// Room that is kept for a full disk.
+    pub reserve_bytes: u64,
+    /// Whether the disk has so little room left that it is time to do something.
+    pub is_low: bool,
+    /// Whether the disk was found full, so that whatever needs room is refused.
+    pub is_full: bool,
+    /// Volumes and snapshots, those in the trash last.
+    pub volumes: Vec<SpaceUse>,
+}
+
+/// What a volume's live state or a snapshot takes. In bytes; frames as stored, with headers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SpaceUse {
+    /// The volume.
+    pub volume: VolumeName,
+    /// None: the live state.
+    pub snapshot: Option<SnapshotName>,
+    /// It is in the trash.
+    pub is_removed: bool,
+    /// As [`VolumeInfo::limit_bytes`].
+    pub limit_bytes: Option<u64>,
+    /// Allocated blocks times block size: before compression and sharing.
+    pub logical_bytes: u64,
+    /// Frames that its tree names, each as often as it is named: what it would take alone and
+    /// without finding equal blocks.
+    pub referenced_bytes: u64,
+    /// Of these what holds content, and no metadata.
+    pub referenced_block_bytes: u64,
+    /// Frames that no other state refers to.
+    pub unique_bytes: u64,
+    /// What removing it for good gives back, of a volume with its snapshots.
+    pub freed_bytes: u64,
+}
+
+impl SpaceUse {
+    /// Referenced bytes that others refer to, too, or that it refers to more than once.
+    pub fn shared_bytes(&self) -> u64 {
+        self.referenced_bytes.saturating_sub(self.unique_bytes)
+    }
 }
 
 /// What a rollback did.

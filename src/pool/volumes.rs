@@ -7,7 +7,7 @@ use super::checkpoint::chain;
 use super::cut::{Action, Cut};
 use super::records::{VolumeRecord, volume_key};
 use super::settings::is_block_size;
-use super::{NewVolume, Pool, PoolError, PoolResult, VolumeInfo, lock_states};
+use super::{NewVolume, Pool, PoolError, PoolResult, SetVolume, VolumeInfo, lock_states};
 #[cfg(test)]
 use crate::base::sync::{Sabotage, is_sabotaged};
 use crate::base::{SnapshotName, Value, VolumeId, VolumeName};
@@ -40,6 +40,10 @@ impl Pool {
                 mode: new.mode,
                 labels: new.labels.clone(),
                 origin: None,
+                limit_bytes: new.limit_bytes.unwrap_or(0),
+                protected: false,
+                removed: None,
+                policy: None,
             };
             if let Some(problem) = record.labels_problem() {
                 return Err(PoolError::Invalid(problem));
@@ -75,12 +79,13 @@ impl Pool {
         }
     }
 
-    /// All volumes, sorted by name.
+    /// All volumes but those in the trash, sorted by name.
     pub fn volumes(&self) -> Vec<VolumeInfo> {
         let catalog = self.catalog.lock();
         let mut volumes: Vec<VolumeInfo> = catalog
             .volumes
             .iter()
+            .filter(|(_, entry)| entry.record.removed.is_none())
             .map(|(id, entry)| info(*id, entry))
             .collect();
         volumes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -98,28 +103,33 @@ impl Pool {
         Ok(self.catalog.lock().volume(name)?.volume.clone())
     }
 
-    /// Removes a volume and its snapshots; clones stay. `Busy` while somebody holds what
-    /// [`Pool::open_volume`] gave. Durable when it returns.
-    pub fn remove_volume(&self, name: &VolumeName) -> PoolResult<()> {
-        let at = {
-            // A checkpoint holds the volume for a moment; a user holds it for longer.
-            let _no_checkpoint = self.checkpointing.lock();
-            let mut catalog = self.catalog.lock();
-            let id = catalog.id_of(name)?;
-            if Arc::strong_count(&catalog.volume(name)?.volume) > 1 {
-                return Err(PoolError::Busy {
-                    name: name.to_string(),
-                });
+    /// Changes settings of a volume. Durable when it returns.
+    ///
+    /// # Errors
+    /// `LimitBelowUse`; `Invalid` for labels that cannot be stored, and for a policy that makes no
+    /// sense.
+    pub fn set_volume(&self, name: &VolumeName, set: &SetVolume) -> PoolResult<VolumeInfo> {
+        let at = self.change_volume(name, |entry| {
+            let mut record = entry.record.clone();
+            if let Some(limit) = set.limit_bytes {
+                check_limit(entry, limit)?;
+                record.limit_bytes = limit;
             }
-            let changes = catalog.volume_removal(id);
-            let cut = Cut {
-                catalog: catalog_transaction(changes),
-                actions: Vec::new(),
-            };
-            self.cut(&mut catalog, &cut)?
-        };
-        self.gc.want();
-        self.sync_journal(at)
+            record.protected = set.protected.unwrap_or(record.protected);
+            record.policy = set.policy.unwrap_or(record.policy);
+            if let Some(problem) = record.policy.and_then(|policy| policy.problem()) {
+                return Err(PoolError::Invalid(problem));
+            }
+            for (key, value) in &set.labels {
+                match value {
+                    Some(value) => record.labels.insert(key.clone(), value.clone()),
+                    None => record.labels.remove(key),
+                };
+            }
+            Ok(record)
+        })?;
+        self.sync_journal(at)?;
+        self.volume_info(name)
     }
 
     /// A writable volume that starts from a snapshot, or from the present state. Durable when it
@@ -144,6 +154,8 @@ impl Pool {
                 name: new.clone(),
                 created: self.shared.clock.now(),
                 origin: Some(origin),
+                protected: false,
+                policy: None,
                 ..entry.record.clone()
             };
             let (id, counters) = catalog.next_volume();
@@ -249,11 +261,24 @@ pub(super) fn of(name: &VolumeName) -> impl FnOnce(FsError) -> PoolError {
     move |source| PoolError::Volume { name, source }
 }
 
-fn put_volume(id: VolumeId, record: &VolumeRecord) -> Change {
+/// Refuses a limit below what the volume holds.
+fn check_limit(entry: &VolumeEntry, limit: u64) -> PoolResult<()> {
+    let used = entry.volume.counts().blocks * u64::from(entry.record.block_size);
+    match limit > 0 && limit < used {
+        true => Err(PoolError::LimitBelowUse {
+            name: entry.record.name.to_string(),
+            limit,
+            used,
+        }),
+        false => Ok(()),
+    }
+}
+
+pub(super) fn put_volume(id: VolumeId, record: &VolumeRecord) -> Change {
     Change::Put(volume_key(id), Value::record(record.encode()))
 }
 
-fn info(id: VolumeId, entry: &VolumeEntry) -> VolumeInfo {
+pub(super) fn info(id: VolumeId, entry: &VolumeEntry) -> VolumeInfo {
     let counts = entry.volume.counts();
     entry.volume.notice_lost_records();
     VolumeInfo {
@@ -266,6 +291,9 @@ fn info(id: VolumeId, entry: &VolumeEntry) -> VolumeInfo {
         size_bytes: counts.blocks * u64::from(entry.record.block_size),
         inodes: counts.inodes,
         snapshots: entry.snapshots.len() as u64,
+        limit_bytes: entry.volume.limit_bytes(),
+        protected: entry.record.protected,
+        policy: entry.record.policy,
         poisoned: entry.volume.poison_reason(),
     }
 }

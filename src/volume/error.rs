@@ -68,6 +68,12 @@ pub enum FsError {
     /// The pool has no room.
     #[error("no space is left in the pool")]
     NoSpace,
+    /// The volume holds what it may hold.
+    #[error("the volume is at its limit of {limit} bytes")]
+    AtLimit {
+        /// Bytes that its blocks may take.
+        limit: u64,
+    },
     /// The node belongs to a state before a rollback.
     #[error("the file belongs to a state before a rollback")]
     Stale,

@@ -96,7 +96,7 @@ fn commits_end_with_no_space_and_go_on_with_room() {
     File::open(&mount).unwrap().sync_all().unwrap();
     fixture.ok(&["volume", "rm", "other"]);
     let inspected = fixture.inspect(&["volume", "inspect", "data"]);
-    assert!(inspected["poisoned"].is_null(), "{inspected}");
+    assert!(inspected["Poisoned"].is_null(), "{inspected}");
 
     fs::remove_file(&ballast).unwrap();
     let file = File::options().write(true).open(&wal).unwrap();

@@ -106,7 +106,7 @@ fn garbage_is_collected_beside_work() {
     fixture.ok(&["clone", "data@kept", "copy"]);
     assert_whole(&fixture.mount("copy"), &files);
     fixture.umount("copy");
-    fixture.ok(&["volume", "rm", "copy"]);
+    fixture.ok(&["volume", "rm", "--now", "copy"]);
     fixture.ok(&["snapshot", "rm", "data@kept"]);
     let second = report(&fixture, &[]);
     let freed = second["freed_bytes"].as_u64().unwrap();

@@ -5,11 +5,14 @@ mod copies;
 mod daemon;
 mod full_disk;
 mod gc;
+mod limits;
 mod mount_helper;
 mod mounting;
 mod owners;
 mod pools;
 mod snapshots;
+mod space;
+mod trash;
 mod users;
 mod volumes;
 
@@ -56,11 +59,16 @@ fn version_and_help_are_everywhere() {
         "volume ls",
         "volume inspect",
         "volume rm",
+        "volume undelete",
+        "volume prune",
+        "volume set",
         "snapshot",
         "snapshot create",
         "snapshot ls",
         "snapshot inspect",
         "snapshot rm",
+        "snapshot hold",
+        "snapshot release",
         "mount",
         "umount",
         "clone",
@@ -68,6 +76,7 @@ fn version_and_help_are_everywhere() {
         "check",
         "scrub",
         "gc",
+        "df",
         "daemon",
         "daemon start",
         "daemon stop",

@@ -19,8 +19,9 @@ pub(crate) mod upset;
 mod walk;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
 /// The index behind an open store.
 pub(super) struct Index {
+    dir: PathBuf,
     shared: Arc<Shared>,
     feeder: Mutex<Option<JoinHandle<()>>>,
 }
@@ -94,7 +96,7 @@ impl Index {
             work: Mutex::default(),
             changed: Condvar::new(),
         });
-        let feeder = Feeder::new(dir, pool, set, shared.clone());
+        let feeder = Feeder::new(dir.clone(), pool, set, shared.clone());
         let ending = Ending(shared.clone());
         let thread = thread::Builder::new()
             .name("volfs-index".to_owned())
@@ -103,6 +105,7 @@ impl Index {
                 feeder.run();
             })?;
         Ok(Index {
+            dir,
             shared,
             feeder: Mutex::new(Some(thread)),
         })
@@ -169,6 +172,20 @@ impl Index {
             }
         }
         true
+    }
+
+    /// What its files take, in bytes: nothing more than a number for people.
+    pub(super) fn bytes(&self) -> u64 {
+        fn of(path: &Path) -> u64 {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            let bytes = entries.map(|entry| match entry.metadata() {
+                Ok(found) if found.is_dir() => of(&entry.path()),
+                Ok(found) => found.len(),
+                Err(_) => 0,
+            });
+            bytes.sum()
+        }
+        of(&self.dir)
     }
 
     /// Flushes and closes the index and ends the feeder. What was not fed yet is fed after the

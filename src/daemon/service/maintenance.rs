@@ -87,12 +87,15 @@ impl Service {
         Ok(self.pool.scrub(&options, progress)?)
     }
 
-    /// Gives back the room of what nobody refers to.
+    /// Gives back the room of what nobody refers to, and of what was long enough in the trash.
     pub fn collect_garbage(
         &self,
         request: &CollectGarbage,
         progress: &dyn Progress,
     ) -> ServiceResult<GcReport> {
+        if !request.dry_run {
+            self.expire_trash(false);
+        }
         let options = GcOptions {
             dry_run: request.dry_run,
             bytes_per_second: request.bytes_per_second,

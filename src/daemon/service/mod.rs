@@ -1,15 +1,21 @@
 //! The use cases: plain functions on plain data, for the control API and for commands that work
 //! without a daemon.
 
+mod keep;
 mod maintenance;
 mod mounts;
+mod policies;
 mod rollback;
 mod snapshots;
+mod space;
 mod volumes;
+
+pub(in crate::daemon) use keep::hint_to_let_go;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -17,7 +23,8 @@ use std::time::Duration;
 
 use super::mounts::{MountTable, Session, Sessions};
 use super::{Introduction, ServiceResult, Source};
-use crate::base::{Clock, SystemClock, Timestamp, VolumeName};
+use crate::base::sync::Mutex;
+use crate::base::{Clock, SystemClock, Timestamp, VolumeId, VolumeName};
 use crate::pool::{Pool, PoolError, PoolOptions, PoolResult};
 
 /// Name of the driver, as Docker shows it.
@@ -32,6 +39,8 @@ pub struct Service {
     mounts: MountTable,
     clock: Box<dyn Clock>,
     started: Timestamp,
+    /// Since when each volume was seen in the trash, on the clock that knows no jumps.
+    trash_seen: Mutex<HashMap<VolumeId, Duration>>,
 }
 
 /// Whether the process ends when the last mount goes.
@@ -52,6 +61,7 @@ impl Service {
         Ok(Service {
             mounts: MountTable::new(&path, life == Life::Stays),
             started: clock.now(),
+            trash_seen: Mutex::default(),
             pool,
             clock,
         })

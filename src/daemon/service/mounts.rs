@@ -51,7 +51,7 @@ impl Service {
         if let crate::daemon::UnmountTarget::Source(source) = &request.target {
             match &source.snapshot {
                 None => self.pool.volume_info(&source.volume).map(drop)?,
-                Some(name) => self.snapshot(&source.volume, name).map(drop)?,
+                Some(name) => self.snapshot_info(&source.volume, name).map(drop)?,
             }
         }
         self.mounts.unmount(&request.target, request.lazy)

@@ -13,7 +13,7 @@ impl Service {
     /// 3. Roll back; from here on the daemon answers requests for the old state with ESTALE.
     /// 4. Tell the kernel to forget what it has cached of the old state.
     pub fn rollback(&self, request: &RollbackVolume) -> ServiceResult<RolledBack> {
-        self.snapshot(&request.volume, &request.snapshot)?;
+        self.snapshot_info(&request.volume, &request.snapshot)?;
         let _held = self.mounts.hold();
         let source = Source::live(request.volume.clone());
         let session = self.sessions().find(&source);

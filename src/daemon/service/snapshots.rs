@@ -1,14 +1,18 @@
 //! Snapshots: create, list, inspect, remove.
 
+use std::collections::{BTreeMap, HashMap};
+
+use super::space::details;
 use super::volumes::users_of;
 use super::{DRIVER, Service};
+use crate::base::progress::Progress;
 use crate::base::{SnapshotName, Timestamp, VolumeName};
 use crate::daemon::mounts::in_use;
 use crate::daemon::{
-    CreateSnapshots, Kind, RemoveSnapshot, ServiceError, ServiceResult, SnapshotDetails,
-    SnapshotsCreated, Source, UnmountTarget,
+    CreateSnapshots, InspectSnapshot, Kind, ListSnapshots, RemoveSnapshot, ServiceError,
+    ServiceResult, SnapshotDetails, SnapshotsCreated, Source, UnmountTarget,
 };
-use crate::pool::{PoolError, SnapshotInfo};
+use crate::pool::{MadeBy, NewSnapshot, PoolError, SnapshotInfo};
 
 /// How often a name made of the time is made again because it is taken.
 const AUTO_NAME_TRIES: u32 = 1000;
@@ -40,7 +44,7 @@ impl Service {
         }
         let volumes: Vec<&VolumeName> = request.of.iter().map(|source| &source.volume).collect();
         let warnings = self.flush(&volumes, request.flush_ms);
-        let snapshots = self.cut(&request.of)?;
+        let snapshots = self.cut(&request.of, &request.labels)?;
         let snapshots = snapshots
             .into_iter()
             .map(|info| self.snapshot_details(info))
@@ -51,7 +55,15 @@ impl Service {
         })
     }
 
-    fn cut(&self, of: &[Source]) -> ServiceResult<Vec<SnapshotInfo>> {
+    fn cut(
+        &self,
+        of: &[Source],
+        labels: &BTreeMap<String, String>,
+    ) -> ServiceResult<Vec<SnapshotInfo>> {
+        let new = NewSnapshot {
+            made_by: MadeBy::User,
+            labels: labels.clone(),
+        };
         let timed = of.iter().any(|source| source.snapshot.is_none());
         let now = self.clock.now();
         let mut later = 0;
@@ -62,7 +74,7 @@ impl Service {
                 .iter()
                 .map(|source| (source.volume.clone(), name(source)))
                 .collect();
-            match self.pool.create_snapshots(&named) {
+            match self.pool.create_snapshots_as(&named, &new) {
                 // Several commands within a microsecond: the next name is one later.
                 Err(PoolError::Exists { .. }) if timed && later < AUTO_NAME_TRIES => later += 1,
                 other => return Ok(other?),
@@ -71,32 +83,62 @@ impl Service {
     }
 
     /// All snapshots, or those of one volume, by volume and time.
-    pub fn snapshots(&self, of: Option<&VolumeName>) -> ServiceResult<Vec<SnapshotDetails>> {
-        let snapshots = self.pool.snapshots(of)?;
-        Ok(snapshots
-            .into_iter()
-            .map(|info| self.snapshot_details(info))
-            .collect())
+    pub fn snapshots(
+        &self,
+        request: &ListSnapshots,
+        progress: &dyn Progress,
+    ) -> ServiceResult<Vec<SnapshotDetails>> {
+        let of = request.volume.as_ref();
+        let infos = self.pool.snapshots(of)?.into_iter();
+        let mut listed: Vec<SnapshotDetails> =
+            infos.map(|info| self.snapshot_details(info)).collect();
+        if request.space {
+            let space = self.pool.space(progress)?.volumes;
+            let alive = space.iter().filter(|one| !one.is_removed);
+            let taken: HashMap<_, _> = alive
+                .filter_map(|one| {
+                    Some(((one.volume.as_str(), one.snapshot.as_ref()?.as_str()), one))
+                })
+                .collect();
+            for one in &mut listed {
+                let found = taken.get(&(one.volume.as_str(), one.snapshot.as_str()));
+                one.space = found.map(|found| details(found));
+            }
+        }
+        Ok(listed)
     }
 
     /// One snapshot.
     pub fn snapshot(
         &self,
+        request: &InspectSnapshot,
+        progress: &dyn Progress,
+    ) -> ServiceResult<SnapshotDetails> {
+        let (volume, name) = (&request.volume, &request.snapshot);
+        let mut found = self.snapshot_details(self.snapshot_info(volume, name)?);
+        if request.space {
+            found.space = self.space_details(volume, Some(name), progress)?;
+        }
+        Ok(found)
+    }
+
+    pub(super) fn snapshot_info(
+        &self,
         volume: &VolumeName,
         name: &SnapshotName,
-    ) -> ServiceResult<SnapshotDetails> {
+    ) -> ServiceResult<SnapshotInfo> {
         let snapshots = self.pool.snapshots(Some(volume))?;
         let found = snapshots.into_iter().find(|info| info.name == *name);
         let missing = || PoolError::NoSnapshot {
             volume: volume.to_string(),
             name: name.to_string(),
         };
-        Ok(self.snapshot_details(found.ok_or_else(missing)?))
+        Ok(found.ok_or_else(missing)?)
     }
 
     /// Removes a snapshot; clones of it stay. Refused while it is mounted; `force` unmounts.
     pub fn remove_snapshot(&self, request: &RemoveSnapshot) -> ServiceResult<()> {
-        self.snapshot(&request.volume, &request.snapshot)?;
+        self.snapshot_info(&request.volume, &request.snapshot)?;
         let source = Source {
             volume: request.volume.clone(),
             snapshot: Some(request.snapshot.clone()),
@@ -128,12 +170,22 @@ impl Service {
             snapshot: info.name.to_string(),
             driver: DRIVER.to_owned(),
             created_at: info.created.to_string(),
+            age: u64::try_from(self.clock.now().secs - info.created.secs).unwrap_or(0),
             size: info.size_bytes,
             cut: info.lsn.0,
-            automatic: info.automatic,
+            automatic: info.made_by != MadeBy::User,
+            made_by: match info.made_by {
+                MadeBy::User => "user",
+                MadeBy::Rollback => "rollback",
+                MadeBy::Policy => "policy",
+            }
+            .to_owned(),
+            held: info.held,
+            labels: info.labels,
             mountpoint,
             mounted: !mountpoints.is_empty(),
             mountpoints,
+            space: None,
         }
     }
 }

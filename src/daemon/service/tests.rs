@@ -8,6 +8,7 @@ use std::thread;
 use tempfile::TempDir;
 
 use super::*;
+use crate::base::progress::Silent;
 use crate::daemon::client::Client;
 use crate::daemon::*;
 
@@ -26,6 +27,7 @@ fn new_volume(name: &str) -> CreateVolume {
         uid: 999,
         gid: 998,
         mode: 0o700,
+        limit: None,
     }
 }
 
@@ -44,7 +46,16 @@ fn cut(of: &[(&str, Option<&str>)]) -> CreateSnapshots {
     CreateSnapshots {
         of: of.collect(),
         flush_ms: Some(1000),
+        labels: BTreeMap::new(),
     }
+}
+
+fn list(service: &Service, volume: Option<VolumeName>) -> ServiceResult<Vec<SnapshotDetails>> {
+    let call = ListSnapshots {
+        volume,
+        space: false,
+    };
+    service.snapshots(&call, &Silent)
 }
 
 fn names(volumes: &[VolumeDetails]) -> Vec<&str> {
@@ -76,6 +87,7 @@ fn volumes_come_and_go() {
     let remove = RemoveVolume {
         volume: "db".parse().unwrap(),
         force: false,
+        now: false,
     };
     service.remove_volume(&remove).unwrap();
     assert_eq!(names(&service.volumes()), ["a"]);
@@ -116,7 +128,7 @@ fn one_command_is_one_cut() {
         service.create_snapshots(&unknown).unwrap_err().kind,
         Kind::NotFound
     );
-    assert_eq!(service.snapshots(None).unwrap().len(), 2);
+    assert_eq!(list(&service, None).unwrap().len(), 2);
     assert_eq!(
         service.create_snapshots(&cut(&[])).unwrap_err().kind,
         Kind::Usage
@@ -127,10 +139,11 @@ fn one_command_is_one_cut() {
     let second = service.create_snapshots(&timed).unwrap();
     assert_eq!(first.snapshots[0].snapshot, first.snapshots[1].snapshot);
     assert_ne!(first.snapshots[0].snapshot, second.snapshots[0].snapshot);
-    assert_eq!(
-        service.volume(&"data".parse().unwrap()).unwrap().snapshots,
-        3
-    );
+    let inspect = InspectVolume {
+        volume: "data".parse().unwrap(),
+        space: false,
+    };
+    assert_eq!(service.volume(&inspect, &Silent).unwrap().snapshots, 3);
 }
 
 /// A snapshot is found, removed once, and asking for what is not there names it.
@@ -141,8 +154,12 @@ fn snapshots_come_and_go() {
     service
         .create_snapshots(&cut(&[("db", Some("v1"))]))
         .unwrap();
-    let (volume, name) = ("db".parse().unwrap(), "v1".parse().unwrap());
-    let found = service.snapshot(&volume, &name).unwrap();
+    let inspect = InspectSnapshot {
+        volume: "db".parse().unwrap(),
+        snapshot: "v1".parse().unwrap(),
+        space: false,
+    };
+    let found = service.snapshot(&inspect, &Silent).unwrap();
     assert_eq!(
         (found.volume.as_str(), found.snapshot.as_str()),
         ("db", "v1")
@@ -150,8 +167,8 @@ fn snapshots_come_and_go() {
     assert!(found.mountpoint.ends_with("mnt/db@v1") && !found.mounted && !found.automatic);
 
     let remove = RemoveSnapshot {
-        volume: volume.clone(),
-        snapshot: name,
+        volume: inspect.volume,
+        snapshot: inspect.snapshot,
         force: false,
     };
     service.remove_snapshot(&remove).unwrap();
@@ -162,7 +179,7 @@ fn snapshots_come_and_go() {
     );
     let other: VolumeName = "other".parse().unwrap();
     assert_eq!(
-        service.snapshots(Some(&other)).unwrap_err().kind,
+        list(&service, Some(other)).unwrap_err().kind,
         Kind::NotFound
     );
 }
@@ -203,12 +220,13 @@ fn clones_and_rollbacks() {
     };
     let kept = service.rollback(&back).unwrap().kept;
     let kept = kept.strip_prefix("db@").unwrap();
-    assert!(
-        service
-            .snapshot(&back.volume, &kept.parse().unwrap())
-            .unwrap()
-            .automatic
-    );
+    let inspect = InspectSnapshot {
+        volume: back.volume.clone(),
+        snapshot: kept.parse().unwrap(),
+        space: false,
+    };
+    let kept = service.snapshot(&inspect, &Silent).unwrap();
+    assert_eq!((kept.automatic, kept.made_by.as_str()), (true, "rollback"));
     back.snapshot = "v2".parse().unwrap();
     assert_eq!(service.rollback(&back).unwrap_err().kind, Kind::NotFound);
 }
@@ -246,7 +264,7 @@ fn unmounting_nothing_is_not_found() {
 fn a_new_pool_is_sound() {
     let (_folder, service) = pool();
     service.create_volume(&new_volume("db")).unwrap();
-    let silent = &crate::base::progress::Silent;
+    let silent = &Silent;
     let request = CheckPool { read_data: true };
     let checked = service.check(&request, silent).unwrap();
     assert_eq!((checked.volumes, checked.violations.len()), (1, 0));
@@ -275,7 +293,16 @@ fn the_api_carries_every_call() {
 
     let silent = &crate::base::progress::Silent;
     let made = client.call(&new_volume("db"), silent).unwrap();
-    assert_eq!(made, service.volume(&"db".parse().unwrap()).unwrap());
+    for space in [false, true] {
+        let inspect = InspectVolume {
+            volume: "db".parse().unwrap(),
+            space,
+        };
+        let found = client.call(&inspect, silent).unwrap();
+        assert_eq!(found, service.volume(&inspect, silent).unwrap());
+        assert_eq!(found.space.is_some(), space);
+        assert_eq!(found.name, made.name);
+    }
     let error = client.call(&new_volume("db"), silent).unwrap_err();
     assert_eq!(error, service.create_volume(&new_volume("db")).unwrap_err());
     let cuts = cut(&[("db", Some("v1"))]);
@@ -284,9 +311,15 @@ fn the_api_carries_every_call() {
         "db@v1"
     );
     let listed = client
-        .call(&ListSnapshots { volume: None }, silent)
+        .call(
+            &ListSnapshots {
+                volume: None,
+                space: false,
+            },
+            silent,
+        )
         .unwrap();
-    assert_eq!(listed, service.snapshots(None).unwrap());
+    assert_eq!(listed, list(&service, None).unwrap());
     let remove = RemoveSnapshot {
         volume: "db".parse().unwrap(),
         snapshot: "v1".parse().unwrap(),

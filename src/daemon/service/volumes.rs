@@ -1,15 +1,14 @@
-//! Volumes: create, list, inspect, remove, clone.
+//! Volumes: create, list, inspect, clone.
 
 use std::collections::BTreeMap;
 
 use super::{DRIVER, Service};
-use crate::base::VolumeName;
-use crate::daemon::mounts::{Session, holders_of, in_use};
+use crate::base::progress::Progress;
+use crate::daemon::mounts::{Session, holders_of};
 use crate::daemon::{
-    CloneVolume, Cloned, CreateVolume, RemoveVolume, ServiceResult, Source, UnmountTarget,
-    VolumeDetails,
+    CloneVolume, Cloned, CreateVolume, InspectVolume, ServiceResult, Source, VolumeDetails,
 };
-use crate::pool::{NewVolume, PoolError, VolumeInfo};
+use crate::pool::{NewVolume, VolumeInfo};
 
 impl Service {
     /// Creates an empty volume.
@@ -21,6 +20,7 @@ impl Service {
             uid: request.uid,
             gid: request.gid,
             mode: request.mode,
+            limit_bytes: request.limit,
         })?;
         Ok(self.volume_details(info))
     }
@@ -35,38 +35,16 @@ impl Service {
     }
 
     /// One volume.
-    pub fn volume(&self, name: &VolumeName) -> ServiceResult<VolumeDetails> {
-        Ok(self.volume_details(self.pool.volume_info(name)?))
-    }
-
-    /// Removes a volume and its snapshots. Refused while it or a snapshot of it is mounted;
-    /// `force` unmounts first, which is still refused while somebody holds files open.
-    pub fn remove_volume(&self, request: &RemoveVolume) -> ServiceResult<()> {
-        let name = &request.volume;
-        self.pool.volume_info(name)?;
-        let mounted = self.mounts.sessions_of_volume(name);
-        if !mounted.is_empty() && !request.force {
-            let users: Vec<String> = mounted.iter().flat_map(users_of).collect();
-            return Err(
-                in_use(&Source::live(name.clone()), &users).hint("--force unmounts it first")
-            );
+    pub fn volume(
+        &self,
+        request: &InspectVolume,
+        progress: &dyn Progress,
+    ) -> ServiceResult<VolumeDetails> {
+        let mut details = self.volume_details(self.pool.volume_info(&request.volume)?);
+        if request.space {
+            details.space = self.space_details(&request.volume, None, progress)?;
         }
-        let sources: Vec<Source> = mounted
-            .into_iter()
-            .map(|session| session.source.clone())
-            .collect();
-        for source in sources {
-            self.mounts.unmount(&UnmountTarget::Source(source), false)?;
-        }
-        self.pool.remove_volume(name).map_err(|error| match error {
-            PoolError::Busy { .. } => in_use(
-                &Source::live(name.clone()),
-                &["a request that is under way".to_owned()],
-            ),
-            other => other.into(),
-        })?;
-        self.mounts.forget_volume(name);
-        Ok(())
+        Ok(details)
     }
 
     /// A writable volume that starts from a snapshot, or from the present state.
@@ -86,7 +64,7 @@ impl Service {
         })
     }
 
-    fn volume_details(&self, info: VolumeInfo) -> VolumeDetails {
+    pub(super) fn volume_details(&self, info: VolumeInfo) -> VolumeDetails {
         let (mountpoint, mountpoints) = self.mountpoints(&Source::live(info.name.clone()));
         let block_size = ("block-size".to_owned(), info.block_size.to_string());
         VolumeDetails {
@@ -102,8 +80,11 @@ impl Service {
             size: info.size_bytes,
             inodes: info.inodes,
             snapshots: info.snapshots,
+            limit: info.limit_bytes,
+            protected: info.protected,
             origin: info.origin,
             poisoned: info.poisoned,
+            space: None,
         }
     }
 }

@@ -9,70 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{SnapshotName, VolumeName};
 
-/// Names travel as text and are parsed once, on arrival.
-mod text {
-    use std::fmt::Display;
-    use std::str::FromStr;
+mod keep;
+mod policy;
+mod space;
+mod text;
 
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<T: Display, S: Serializer>(name: &T, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(name)
-    }
-
-    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
-
-    pub(super) mod option {
-        use super::*;
-
-        pub(in super::super) fn serialize<T: Display, S: Serializer>(
-            name: &Option<T>,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            match name {
-                Some(name) => to.collect_str(name),
-                None => to.serialize_none(),
-            }
-        }
-
-        pub(in super::super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
-        where
-            T: FromStr<Err: Display>,
-            D: Deserializer<'de>,
-        {
-            let name = Option::<String>::deserialize(from)?;
-            name.map(|name| name.parse().map_err(D::Error::custom))
-                .transpose()
-        }
-    }
-
-    pub(super) mod list {
-        use super::*;
-
-        pub(in super::super) fn serialize<T: Display, S: Serializer>(
-            names: &[T],
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            to.collect_seq(names.iter().map(ToString::to_string))
-        }
-
-        pub(in super::super) fn deserialize<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
-        where
-            T: FromStr<Err: Display>,
-            D: Deserializer<'de>,
-        {
-            let names = Vec::<String>::deserialize(from)?;
-            let parsed = names.iter().map(|name| name.parse());
-            parsed.map(|name| name.map_err(D::Error::custom)).collect()
-        }
-    }
-}
+pub use keep::*;
+pub use policy::*;
+pub use space::*;
 
 /// A volume or one of its snapshots: what can be mounted. Prints as `pgdata` or `pgdata@before`,
 /// which is also the source in /proc/mounts.
@@ -111,6 +55,13 @@ pub struct InspectVolume {
     /// The volume.
     #[serde(with = "text")]
     pub volume: VolumeName,
+    /// Find out what it takes, too: reads the metadata of the whole pool.
+    #[serde(
+        with = "text::flag",
+        skip_serializing_if = "text::flag::is_unset",
+        default
+    )]
+    pub space: bool,
 }
 
 /// Which snapshot: the request of an inspection.
@@ -122,6 +73,13 @@ pub struct InspectSnapshot {
     /// The snapshot.
     #[serde(with = "text")]
     pub snapshot: SnapshotName,
+    /// As in [`InspectVolume`].
+    #[serde(
+        with = "text::flag",
+        skip_serializing_if = "text::flag::is_unset",
+        default
+    )]
+    pub space: bool,
 }
 
 /// All volumes.
@@ -144,9 +102,12 @@ pub struct CreateVolume {
     pub gid: u32,
     /// Permission bits of the root folder.
     pub mode: u16,
+    /// Bytes that its data may take before compression and sharing; none: no limit.
+    #[serde(default)]
+    pub limit: Option<u64>,
 }
 
-/// The end of a volume and its snapshots.
+/// The end of a volume and its snapshots: into the trash, or for good.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RemoveVolume {
     /// The volume.
@@ -154,10 +115,13 @@ pub struct RemoveVolume {
     pub volume: VolumeName,
     /// Unmount it first.
     pub force: bool,
+    /// For good, past the trash, or out of it.
+    #[serde(default)]
+    pub now: bool,
 }
 
 /// A volume, in the words of `docker volume inspect`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct VolumeDetails {
     /// Its name.
@@ -184,10 +148,17 @@ pub struct VolumeDetails {
     pub inodes: u64,
     /// Number of snapshots.
     pub snapshots: u64,
+    /// Bytes that its data may take before compression and sharing, if that is limited.
+    pub limit: Option<u64>,
+    /// It must not be removed.
+    pub protected: bool,
     /// `volume@snapshot` or `volume` that it was cloned from.
     pub origin: Option<String>,
     /// Why it takes no more changes, if so.
     pub poisoned: Option<String>,
+    /// What it takes in the pool, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub space: Option<SpaceDetails>,
 }
 
 /// One cut through volumes.
@@ -198,10 +169,13 @@ pub struct CreateSnapshots {
     pub of: Vec<Source>,
     /// How long files open for writing are flushed before the cut, in milliseconds; none: not.
     pub flush_ms: Option<u64>,
+    /// Labels that each of the snapshots gets.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Snapshots, and what could not be flushed into them.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct SnapshotsCreated {
     /// In the order of the request.
     pub snapshots: Vec<SnapshotDetails>,
@@ -215,6 +189,13 @@ pub struct ListSnapshots {
     /// The volume.
     #[serde(with = "text::option", default)]
     pub volume: Option<VolumeName>,
+    /// As in [`InspectVolume`].
+    #[serde(
+        with = "text::flag",
+        skip_serializing_if = "text::flag::is_unset",
+        default
+    )]
+    pub space: bool,
 }
 
 /// The end of a snapshot.
@@ -231,7 +212,7 @@ pub struct RemoveSnapshot {
 }
 
 /// A snapshot.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SnapshotDetails {
     /// `volume@snapshot`.
@@ -244,18 +225,29 @@ pub struct SnapshotDetails {
     pub driver: String,
     /// RFC 3339.
     pub created_at: String,
+    /// Seconds since then.
+    pub age: u64,
     /// Bytes the data takes before compression and sharing.
     pub size: u64,
     /// Its place in the pool's order; equal for snapshots of one cut.
     pub cut: u64,
-    /// Made by volfs itself, before a rollback.
+    /// Not made by somebody who asked for it.
     pub automatic: bool,
+    /// `user`, `rollback` or `policy`.
+    pub made_by: String,
+    /// It must not be removed.
+    pub held: bool,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
     /// Where it is mounted; while it is not, where `volfs mount` would mount it.
     pub mountpoint: PathBuf,
     /// Whether it is mounted.
     pub mounted: bool,
     /// Every place where it is mounted.
     pub mountpoints: Vec<PathBuf>,
+    /// What it takes in the pool, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub space: Option<SpaceDetails>,
 }
 
 /// A writable volume that starts as another one is, or was.
@@ -275,7 +267,7 @@ pub struct CloneVolume {
 }
 
 /// A clone, and what could not be flushed into it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Cloned {
     /// The new volume.
     pub volume: VolumeDetails,
@@ -557,8 +549,11 @@ mod tests {
             size: 5,
             inodes: 1,
             snapshots: 0,
+            limit: Some(7),
+            protected: true,
             origin: None,
             poisoned: None,
+            space: None,
         };
         assert_eq!(
             serde_json::to_string(&volume).unwrap(),
@@ -566,7 +561,7 @@ mod tests {
              \"Mountpoints\":[],\"CreatedAt\":\"2026-11-22T10:15:00Z\",\
              \"Labels\":{\"app\":\"shop\"},\
              \"Options\":{\"block-size\":\"8192\"},\"Scope\":\"local\",\"Size\":5,\"Inodes\":1,\
-             \"Snapshots\":0,\"Origin\":null,\"Poisoned\":null}"
+             \"Snapshots\":0,\"Limit\":7,\"Protected\":true,\"Origin\":null,\"Poisoned\":null}"
         );
     }
 }

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use self::plan::Plan;
 pub(super) use self::round::Round;
+pub(super) use self::walk::half;
 pub(super) use self::worker::GcWorker;
 use super::{Pool, PoolError, PoolResult};
 use crate::base::SegmentId;

@@ -81,7 +81,7 @@ impl<'a> Walk<'a> {
 }
 
 /// Half of an id.
-pub(super) fn half(id: &BlockId) -> u128 {
+pub(in crate::pool) fn half(id: &BlockId) -> u128 {
     let mut half = [0; 16];
     half.copy_from_slice(&id.0[..16]);
     u128::from_le_bytes(half)

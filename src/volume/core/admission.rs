@@ -38,6 +38,9 @@ struct Gate {
 pub(crate) enum Need {
     /// Room on the medium.
     Room,
+    /// The same, for bytes that the kernel has accepted from a program before: what is kept for
+    /// such, in memory and in the journal, before they are lost.
+    Accepted,
     /// A record, and at most room that is kept for such: removals, truncation, attributes,
     /// renames. They go on when the medium is full, because they are what ends that, or what an
     /// fsync has the kernel do.
@@ -157,7 +160,7 @@ impl Admission {
             if gate.closed {
                 return Err(Refusal::Closed);
             }
-            let has_little = need == Need::Little && self.dirty() < self.dirty_max / 4 * 5;
+            let has_little = need != Need::Room && self.dirty() < self.dirty_max / 4 * 5;
             match gate.last {
                 Checkpointed::Done if gate.served => {}
                 // Whether the journal has room it says itself.

@@ -5,6 +5,7 @@ pub(crate) mod changes;
 pub(crate) mod dirty_block;
 mod edit;
 pub(crate) mod layer;
+mod limit;
 mod read_plan;
 pub(crate) mod seal;
 pub(crate) mod shared;
@@ -19,6 +20,7 @@ pub mod volume;
 
 pub use edit::Edit;
 pub use layer::Counts;
+pub use limit::ACCEPTED_BYTES;
 pub use read_plan::ReadPlan;
 pub use view::View;
 pub use volume::{BlockState, Usage};

@@ -72,8 +72,10 @@ pub struct Usage {
     pub blocks: u64,
     /// Inodes of the present state.
     pub inodes: u64,
-    /// Bytes that the pool can still take.
-    pub pool_free_bytes: u64,
+    /// Bytes that can still be allocated: what the pool can take, or less by the volume's limit.
+    pub free_bytes: u64,
+    /// Bytes that its blocks may take, if that is limited.
+    pub limit_bytes: Option<u64>,
 }
 
 /// Inode numbers that may be given out without writing down the counter.
@@ -92,6 +94,8 @@ pub struct Volume {
     pub(super) unsynced: Mutex<Unsynced>,
     /// The store's count of poisoned segments at which none of these frames was lost.
     pub(super) poisonings_seen: AtomicU64,
+    /// 0: none.
+    pub(super) limit_bytes: AtomicU64,
     poisoned: AtomicBool,
     poison: Mutex<Option<String>>,
 }
@@ -132,6 +136,7 @@ impl Volume {
             state: RwLock::new(state),
             unsynced: Mutex::default(),
             poisonings_seen: AtomicU64::new(0),
+            limit_bytes: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
             poison: Mutex::default(),
         })
@@ -172,14 +177,15 @@ impl Volume {
         self.state.read().epoch
     }
 
-    /// Counts of the present state and the pool's free bytes.
+    /// Counts of the present state and the room that is left.
     pub fn usage(&self) -> FsResult<Usage> {
         let counts = self.state.read().counts;
         let space = self.shared.disk.space().map_err(JournalError::Disk)?;
         Ok(Usage {
             blocks: counts.blocks,
             inodes: counts.inodes,
-            pool_free_bytes: space.free,
+            free_bytes: space.free.min(self.bytes_below_limit(counts)),
+            limit_bytes: self.limit_bytes(),
         })
     }
 
@@ -308,6 +314,7 @@ impl Volume {
         let result = change(&mut edit)?;
         let transaction = edit.transaction;
         if !transaction.changes.is_empty() {
+            self.check_limit(need, state.counts, &transaction)?;
             self.commit(&mut state, &transaction)?;
             state.lease = Some(lease);
         }

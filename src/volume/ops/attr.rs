@@ -42,6 +42,9 @@ impl Volume {
             None | Some(0) => false,
             Some(size) => size > self.getattr(request, ino)?.size,
         };
+        if grows {
+            self.check_below_limit()?;
+        }
         let need = if grows { Need::Room } else { Need::Little };
         self.update_with(need, request, |edit| {
             let now = self.now();

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::base::{Ino, Key};
+use crate::volume::core::admission::Need;
 use crate::volume::records::Inode;
 use crate::volume::{BlockState, Edit, FsResult, Request, Volume, keys};
 
@@ -105,15 +106,19 @@ impl Volume {
             data,
             block: u64::from(self.block_size()),
         };
+        let need = match mode.writeback {
+            true => Need::Accepted,
+            false => Need::Room,
+        };
         // A look ahead, without keeping others out: what must be found later is found here first.
         let inode = self.read(request, |view| load_file(view, ino))?;
         let _pin = self.pin();
-        let sealed = self.seal_whole(&pieces)?;
+        let sealed = self.seal_whole(&pieces, need)?;
         let mut needed = vec![keys::inode(ino)];
         needed.extend(pieces.keys_to_look_up(ino, &inode));
         self.warm(&needed);
 
-        self.update(request, |edit| {
+        self.update_with(need, request, |edit| {
             let mut inode = load_file(edit, ino)?;
             let before = inode.clone();
             let present = Present::find(edit, ino, &inode, pieces.blocks())?;
@@ -156,14 +161,19 @@ impl Volume {
         Ok(())
     }
 
-    /// Stores the whole blocks of a large write; nothing of a small one.
-    fn seal_whole(&self, pieces: &Pieces<'_>) -> FsResult<Vec<BlockState>> {
+    /// Stores the whole blocks of a large write; nothing of a small one, nor of one that the kernel
+    /// has accepted and the medium has no room for: the journal, which has its room already, takes
+    /// that.
+    fn seal_whole(&self, pieces: &Pieces<'_>, need: Need) -> FsResult<Vec<BlockState>> {
         let whole = pieces.whole();
         if whole.len() < SEAL_BYTES_MIN {
             return Ok(Vec::new());
         }
         let blocks: Vec<&[u8]> = pieces.data[whole].chunks(pieces.block as usize).collect();
-        self.seal(&blocks)
+        match self.seal(&blocks) {
+            Err(error) if need == Need::Accepted && error.is_no_space() => Ok(Vec::new()),
+            sealed => sealed,
+        }
     }
 }
 

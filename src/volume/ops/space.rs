@@ -85,9 +85,9 @@ impl Volume {
         })
     }
 
-    /// Refuses a range whose unallocated blocks the pool has no room for.
+    /// Refuses a range for whose unallocated blocks there is no room.
     fn check_room(&self, request: &Request, ino: Ino, range: Range<u64>) -> FsResult<()> {
-        let free = self.usage()?.pool_free_bytes;
+        let free = self.usage()?.free_bytes;
         if range.end - range.start <= free {
             return Ok(());
         }
@@ -97,7 +97,7 @@ impl Volume {
             let blocks = range.start / block..range.end.div_ceil(block);
             let there = count_blocks(view, ino, &inode, blocks.clone())?;
             if (blocks.end - blocks.start - there).saturating_mul(block) > free {
-                return Err(FsError::NoSpace);
+                return Err(self.no_room());
             }
             Ok(())
         })

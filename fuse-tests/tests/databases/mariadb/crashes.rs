@@ -51,4 +51,5 @@ fn mariadb_recovers_from_its_own_death() {
     }
     server.stop();
     pages::check_pages(&volume);
+    super::record("killed under sysbench", rounds(4));
 }

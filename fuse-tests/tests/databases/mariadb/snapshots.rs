@@ -51,4 +51,5 @@ fn mariadb_starts_from_a_snapshot_under_load() {
     assert!(ledger::check(&origin) >= acknowledged);
     origin.check_tables();
     origin.stop();
+    super::record("snapshot under load, clone", rounds(2));
 }

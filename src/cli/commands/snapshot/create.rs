@@ -1,7 +1,7 @@
 //! `volfs snapshot create`.
 
 use crate::base::{SnapshotName, VolumeName};
-use crate::cli::args::FlushArgs;
+use crate::cli::args::{self, FlushArgs};
 use crate::cli::exit::{Outcome, warn};
 use crate::cli::{Context, names, output};
 use crate::daemon::{
@@ -41,6 +41,10 @@ pub(crate) struct Args {
     #[arg(long)]
     auto: bool,
 
+    /// A label of the snapshots; may be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = args::label)]
+    labels: Vec<(String, String)>,
+
     #[command(flatten)]
     flush: FlushArgs,
 }
@@ -57,6 +61,7 @@ impl Args {
         let call = CreateSnapshots {
             of,
             flush_ms: self.flush.flush_ms(),
+            labels: self.labels.into_iter().collect(),
         };
         let created = context.access.call(By::Anyone, &call)?;
         warn(&created.warnings);
@@ -102,10 +107,11 @@ fn refuse_second_volume(context: &mut Context, volume: &str, name: &str) -> Serv
     let Ok(second) = name.parse() else {
         return Ok(());
     };
-    match context
-        .access
-        .call(By::Anyone, &InspectVolume { volume: second })
-    {
+    let call = InspectVolume {
+        volume: second,
+        space: false,
+    };
+    match context.access.call(By::Anyone, &call) {
         Err(error) if error.kind == Kind::NotFound => Ok(()),
         Err(error) => Err(error),
         Ok(_) => {

@@ -2,7 +2,7 @@
 
 use crate::cli::exit::{Outcome, for_each};
 use crate::cli::{Context, names, output};
-use crate::daemon::{By, Kind, ServiceError};
+use crate::daemon::{By, InspectSnapshot, Kind, ServiceError};
 
 const AFTER_HELP: &str = "\
 Snapshots of one cut have the same Cut.
@@ -25,6 +25,10 @@ impl Args {
         let usage = |message| ServiceError::new(Kind::Usage, message);
         let mut found = Vec::new();
         let outcome = for_each(names::snapshots(&self.snapshots).map_err(usage)?, |call| {
+            let call = InspectSnapshot {
+                space: true,
+                ..call
+            };
             found.push(context.access.call(By::Anyone, &call)?);
             Ok(())
         });

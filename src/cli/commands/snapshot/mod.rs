@@ -1,6 +1,7 @@
 //! `volfs snapshot`.
 
 mod create;
+mod hold;
 mod inspect;
 mod ls;
 mod rm;
@@ -19,6 +20,12 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     #[command(visible_alias = "remove")]
     Rm(rm::Args),
+    /// Say that snapshots must not be removed, until they are released
+    ///
+    /// Prints VOLUME@SNAPSHOT of each. A volume with a held snapshot cannot be removed either.
+    Hold(hold::Args),
+    /// Say that snapshots may be removed again
+    Release(hold::Args),
 }
 
 impl Command {
@@ -29,6 +36,8 @@ impl Command {
             Command::Ls(args) => args.run(context),
             Command::Inspect(args) => args.run(context),
             Command::Rm(args) => args.run(context),
+            Command::Hold(args) => args.run(context, true),
+            Command::Release(args) => args.run(context, false),
         }
     }
 }

@@ -1,18 +1,22 @@
 //! `volfs snapshot rm`.
 
+use crate::cli::commands::volume::rm::freed;
 use crate::cli::exit::{Outcome, for_each};
 use crate::cli::{Context, names, output};
-use crate::daemon::{By, Kind, RemoveSnapshot, ServiceError};
+use crate::daemon::{
+    By, InspectSnapshot, Kind, MeasureRemoval, RemoveSnapshot, ServiceError, Source,
+};
 
 const AFTER_HELP: &str = "\
 Examples:
   volfs snapshot rm pgdata@before-migration
-  volfs snapshot rm pgdata before-migration    # the same";
+  volfs snapshot rm pgdata before-migration    # the same
+  volfs snapshot rm --dry-run pgdata@monday pgdata@tuesday";
 
 /// Remove snapshots, in any order
 ///
 /// Clones made from them, and other snapshots, stay. Prints VOLUME@SNAPSHOT of each. Refused with
-/// exit code 4 while one is mounted.
+/// exit code 4 while one is mounted or held (volfs snapshot hold).
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -23,13 +27,29 @@ pub(crate) struct Args {
     /// Unmount them first; refused all the same while files are open
     #[arg(short, long)]
     force: bool,
+
+    /// Only say how much removing all of them would give back
+    #[arg(long, conflicts_with = "force")]
+    dry_run: bool,
 }
 
 impl Args {
     /// Runs it.
     pub(crate) fn run(self, context: &mut Context) -> Outcome {
         let usage = |message| ServiceError::new(Kind::Usage, message);
-        for_each(names::snapshots(&self.snapshots).map_err(usage)?, |one| {
+        let snapshots = names::snapshots(&self.snapshots).map_err(usage)?;
+        if self.dry_run {
+            let source = |one: InspectSnapshot| Source {
+                volume: one.volume,
+                snapshot: Some(one.snapshot),
+            };
+            let call = MeasureRemoval {
+                volumes: Vec::new(),
+                snapshots: snapshots.into_iter().map(source).collect(),
+            };
+            return freed(context, &call);
+        }
+        for_each(snapshots, |one| {
             let name = format!("{}@{}", one.volume, one.snapshot);
             let call = RemoveSnapshot {
                 volume: one.volume,

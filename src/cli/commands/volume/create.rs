@@ -10,6 +10,7 @@ Names are as Docker's: letters, digits, '_', '.', '-', at most 128 bytes, a lett
 
 Examples:
   volfs volume create pgdata
+  volfs volume create pgdata --size 20G
   volfs volume create pgdata --block-size 8K --label app=shop --owner 999:999 --mode 0700";
 
 /// Create an empty volume
@@ -25,6 +26,10 @@ pub(crate) struct Args {
     /// [default: the pool's, 8K]
     #[arg(long, value_name = "SIZE", value_parser = args::block_size)]
     block_size: Option<u32>,
+
+    /// What its data may take before compression and sharing, as 20G [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = args::bytes)]
+    size: Option<u64>,
 
     /// A label; may be given several times
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = args::label)]
@@ -54,6 +59,7 @@ impl Args {
             uid,
             gid,
             mode: self.mode,
+            limit: self.size,
         };
         context.access.create_pool()?;
         let volume = context.access.call(By::Anyone, &call)?;

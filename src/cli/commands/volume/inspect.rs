@@ -7,7 +7,8 @@ use crate::daemon::{By, InspectVolume};
 
 const AFTER_HELP: &str = "\
 Mountpoint is where the volume is mounted or, while it is not (Mounted is false), where `volfs
-mount NAME` would mount it.
+mount NAME` would mount it. space tells what it takes in the pool, in bytes; that reads the metadata
+of the whole pool.
 
 Example:
   volfs volume inspect pgdata";
@@ -26,7 +27,11 @@ impl Args {
     pub(crate) fn run(self, context: &mut Context) -> Outcome {
         let mut found = Vec::new();
         let outcome = for_each(self.names, |volume| {
-            found.push(context.access.call(By::Anyone, &InspectVolume { volume })?);
+            let call = InspectVolume {
+                volume,
+                space: true,
+            };
+            found.push(context.access.call(By::Anyone, &call)?);
             Ok(())
         });
         output::json(&found)?;

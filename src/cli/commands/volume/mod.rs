@@ -3,7 +3,10 @@
 mod create;
 mod inspect;
 mod ls;
-mod rm;
+mod prune;
+pub(crate) mod rm;
+mod set;
+mod undelete;
 
 use clap::Subcommand;
 
@@ -19,6 +22,9 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     #[command(visible_alias = "remove")]
     Rm(rm::Args),
+    Undelete(undelete::Args),
+    Prune(prune::Args),
+    Set(set::Args),
 }
 
 impl Command {
@@ -29,6 +35,9 @@ impl Command {
             Command::Ls(args) => args.run(context),
             Command::Inspect(args) => args.run(context),
             Command::Rm(args) => args.run(context),
+            Command::Undelete(args) => args.run(context),
+            Command::Prune(args) => args.run(context),
+            Command::Set(args) => args.run(context),
         }
     }
 }

@@ -207,3 +207,26 @@ fn a_flipped_bit_in_pool_toml() {
     }
     assert!(refused > len / 2, "{refused} of {len}");
 }
+
+/// In the files that hold nothing, the reserve and the lock: nobody notices.
+#[test]
+fn a_flipped_bit_in_a_file_that_holds_nothing() {
+    let world = closed();
+    let files: Vec<(String, u64)> = world.disk.files();
+    for path in ["reserve", "lock"] {
+        let known = files.iter().find(|(known, _)| known == path);
+        let bytes = vec![0; known.map_or(0, |(_, len)| *len as usize).max(64)];
+        let medium = world.disk.kill();
+        let file = match known {
+            Some(_) => medium.open(path).unwrap(),
+            None => medium.create(path).unwrap(),
+        };
+        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 0x10;
+            file.write_at(&[&bytes], 0).unwrap();
+            let survey = survey(&world, &medium, Costs::Nothing, is_corrupt);
+            assert!(is_whole(&survey), "{path}: {survey:?}");
+        }
+    }
+}

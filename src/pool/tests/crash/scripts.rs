@@ -19,7 +19,7 @@ pub(in crate::pool::tests) struct Scene {
 }
 
 /// All scripts.
-pub(in crate::pool::tests) const SCENES: [Scene; 15] = [
+pub(in crate::pool::tests) const SCENES: [Scene; 16] = [
     Scene {
         name: "names",
         prepare: some_files,
@@ -49,6 +49,11 @@ pub(in crate::pool::tests) const SCENES: [Scene; 15] = [
         name: "volume rm",
         prepare: two_snapshots,
         act: volume_rm,
+    },
+    Scene {
+        name: "trash",
+        prepare: two_snapshots,
+        act: trash,
     },
     Scene {
         name: "checkpoint",
@@ -311,6 +316,13 @@ fn volume_rm(world: &mut World) -> Done {
     world.checkpoint()
 }
 
+fn trash(world: &mut World) -> Done {
+    world.keep(&(path("a"), path("s1")))?;
+    world.trash_and_undelete("a")?;
+    world.checkpoint()?;
+    world.trash_and_undelete("a")
+}
+
 fn checkpoint(world: &mut World) -> Done {
     world.checkpoint()
 }
@@ -396,6 +408,9 @@ fn the_scripts_cover_every_family() {
         "checkpoint",
         "create volume",
         "remove volume",
+        "trash a",
+        "undelete a",
+        "keep (\"a\", \"s1\")",
         "snapshot [\"a\", \"b\", \"c\"]",
         "remove snapshot",
         "rollback",

@@ -10,7 +10,7 @@ use super::tree::Tree;
 use super::world::{World, text};
 use crate::base::Clock;
 use crate::base::progress::Silent;
-use crate::pool::PoolError;
+use crate::pool::{PoolError, SetVolume};
 use crate::volume::FsError;
 
 /// A volume and the name of one of its snapshots.
@@ -223,6 +223,45 @@ impl World {
         self.settled(volume);
         for key in own {
             self.model.snapshots.remove(&key);
+        }
+        Ok(())
+    }
+
+    /// Into the trash, and out of it again: the volume and its snapshots come back as they were.
+    pub(super) fn trash_and_undelete(&mut self, volume: &str) -> Done {
+        self.tell(format!("trash {volume}"));
+        let tree = self.tree(volume);
+        let keys = self.model.snapshots.keys();
+        let own: Vec<_> = keys.filter(|key| key.0 == volume).cloned().collect();
+        own.iter().for_each(|key| self.going(key));
+        self.of(volume).attempt(None);
+        self.pool().trash_volume(&name(volume))?;
+        self.settled(volume);
+
+        self.tell(format!("undelete {volume}"));
+        self.of(volume).attempt(Some(tree));
+        self.pool().undelete_volume(&name(volume))?;
+        self.settled(volume);
+        for key in own {
+            if let Some(snapshot) = self.model.snapshots.get_mut(&key) {
+                snapshot.stage = Stage::Kept;
+            }
+        }
+        Ok(())
+    }
+
+    /// Settings and holds, which change nothing that is compared.
+    pub(super) fn keep(&mut self, key: &SnapshotKey) -> Done {
+        let (volume, snapshot) = (name(&key.0), snap(&key.1));
+        for kept in [true, false] {
+            self.tell(format!("keep {key:?}: {kept}"));
+            let set = SetVolume {
+                protected: Some(kept),
+                limit_bytes: Some(1 << 30),
+                ..SetVolume::default()
+            };
+            self.pool().set_volume(&volume, &set)?;
+            self.pool().hold_snapshot(&volume, &snapshot, kept)?;
         }
         Ok(())
     }

@@ -1,0 +1,162 @@
+//! Snapshots that are made by themselves, and pruned.
+//!
+//! Only what a policy has made is ever removed by it, and neither what is held nor what is mounted.
+
+use super::Service;
+use crate::base::{SnapshotName, Timestamp, VolumeName};
+use crate::daemon::{
+    Kind, PolicyDetails, PolicyRun, RunPolicy, ServiceError, ServiceResult, SetPolicy, Source,
+};
+use crate::pool::{MadeBy, NewSnapshot, Policy, SetVolume, SnapshotInfo};
+
+/// How long files open for writing are flushed before a snapshot that nobody waits for, in
+/// milliseconds.
+const FLUSH_MS: u64 = 10_000;
+
+impl Service {
+    /// Sets or ends a volume's policy.
+    pub fn set_policy(&self, request: &SetPolicy) -> ServiceResult<()> {
+        let set = SetVolume {
+            policy: Some(request.policy),
+            ..SetVolume::default()
+        };
+        self.pool.set_volume(&request.volume, &set)?;
+        Ok(())
+    }
+
+    /// All policies, by volume.
+    pub fn policies(&self) -> ServiceResult<Vec<PolicyDetails>> {
+        let with_policy = self.pool.volumes().into_iter();
+        let with_policy = with_policy.filter_map(|info| Some((info.name, info.policy?)));
+        let details = |(volume, policy): (VolumeName, Policy)| {
+            let made = self.made_by_policy(&volume)?;
+            Ok(PolicyDetails {
+                volume: volume.to_string(),
+                policy,
+                snapshots: made.len() as u64,
+                last: newest(&made).map(|time| time.to_string()),
+            })
+        };
+        with_policy.map(details).collect()
+    }
+
+    /// Does what a volume's policy says, whether it is time or not.
+    pub fn run_policy(&self, request: &RunPolicy) -> ServiceResult<PolicyRun> {
+        let volume = &request.volume;
+        let policy = self.pool.volume_info(volume)?.policy.ok_or_else(|| {
+            ServiceError::new(Kind::NotFound, format!("volume '{volume}' has no policy"))
+                .hint("`volfs policy set` gives it one")
+        })?;
+        match request.dry_run {
+            true => self.would(volume, &policy),
+            false => self.carry_out(volume, &policy),
+        }
+    }
+
+    fn would(&self, volume: &VolumeName, policy: &Policy) -> ServiceResult<PolicyRun> {
+        let made = self.made_by_policy(volume)?;
+        let now = self.clock.now();
+        let mut times: Vec<Timestamp> = made.iter().map(|one| one.created).collect();
+        let is_due = policy.is_due(newest(&made), now);
+        let created = is_due.then(|| format!("{volume}@{}", auto_name(now)));
+        times.extend(is_due.then_some(now));
+        let kept = policy.kept(&times);
+        let removed = surplus(&made, &kept);
+        Ok(PolicyRun {
+            created,
+            removed: removed.map(full_name).collect(),
+            warnings: Vec::new(),
+        })
+    }
+
+    fn carry_out(&self, volume: &VolumeName, policy: &Policy) -> ServiceResult<PolicyRun> {
+        let warnings = self.flush(&[volume], Some(FLUSH_MS));
+        let name: SnapshotName = auto_name(self.clock.now()).parse()?;
+        let new = NewSnapshot {
+            made_by: MadeBy::Policy,
+            ..NewSnapshot::default()
+        };
+        let of = [(volume.clone(), name)];
+        self.pool.create_snapshots_as(&of, &new)?;
+        let mut run = PolicyRun {
+            created: Some(format!("{volume}@{}", of[0].1)),
+            removed: Vec::new(),
+            warnings,
+        };
+        let made = self.made_by_policy(volume)?;
+        let times: Vec<Timestamp> = made.iter().map(|one| one.created).collect();
+        for one in surplus(&made, &policy.kept(&times)) {
+            let source = Source {
+                volume: volume.clone(),
+                snapshot: Some(one.name.clone()),
+            };
+            if self.sessions().find(&source).is_some() {
+                continue;
+            }
+            match self.pool.remove_snapshot(volume, &one.name) {
+                Ok(()) => {
+                    self.mounts.forget_source(&source);
+                    run.removed.push(full_name(one));
+                }
+                Err(error) => run.warnings.push(format!("'{source}' stays: {error}")),
+            }
+        }
+        Ok(run)
+    }
+
+    /// Does what is due, of all volumes. One that fails does not keep the others from it.
+    pub fn run_policies(&self) {
+        let now = self.clock.now();
+        for info in self.pool.volumes() {
+            let Some(policy) = info.policy else {
+                continue;
+            };
+            let is_due = |made: Vec<SnapshotInfo>| policy.is_due(newest(&made), now);
+            if !self.made_by_policy(&info.name).is_ok_and(is_due) {
+                continue;
+            }
+            match self.carry_out(&info.name, &policy) {
+                Ok(run) => {
+                    let created = run.created.unwrap_or_default();
+                    log::info!("policy: {created} made, {} removed", run.removed.len());
+                    run.warnings
+                        .iter()
+                        .for_each(|text| log::warn!("policy: {text}"));
+                }
+                Err(error) => log::warn!("policy of volume '{}': {error}", info.name),
+            }
+        }
+    }
+
+    fn made_by_policy(&self, volume: &VolumeName) -> ServiceResult<Vec<SnapshotInfo>> {
+        let mut made = self.pool.snapshots(Some(volume))?;
+        made.retain(|one| one.made_by == MadeBy::Policy);
+        Ok(made)
+    }
+}
+
+/// The name of a snapshot by its time, in UTC: `auto-20261122T101500Z`.
+fn auto_name(now: Timestamp) -> String {
+    let text = now.sortable();
+    format!("auto-{}Z", text.split('.').next().unwrap_or(&text))
+}
+
+fn full_name(one: &SnapshotInfo) -> String {
+    format!("{}@{}", one.volume, one.name)
+}
+
+fn newest(made: &[SnapshotInfo]) -> Option<Timestamp> {
+    made.iter().map(|one| one.created).max()
+}
+
+/// Those that are not kept and may go.
+fn surplus<'a>(
+    made: &'a [SnapshotInfo],
+    kept: &'a [bool],
+) -> impl Iterator<Item = &'a SnapshotInfo> {
+    let goes = made
+        .iter()
+        .zip(kept)
+        .filter(|(one, kept)| !**kept && !one.held);
+    goes.map(|(one, _)| one)
+}

@@ -1,0 +1,202 @@
+//! Frames and their owners, by one walk over the trees of all states.
+//!
+//! What states share is walked once for each change of what is known of its owners: a node that is
+//! met again by a state which owns it already, or that several families own, is not read again. So
+//! the walk reads each node three times at most, however many snapshots share it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::owners::{Families, Owner, StateNumber};
+use crate::base::progress::Progress;
+use crate::base::{Place, Pointer, SegmentId};
+use crate::block::BlockStore;
+use crate::pool::gc::half;
+use crate::pool::{PoolError, PoolResult};
+use crate::tree::{NodeStore, TreeRoot};
+use crate::volume::core::changes::pointer_of;
+
+/// Nodes between two looks whether anybody still waits.
+const LOOK_EVERY: usize = 1024;
+
+/// What the frames are that a tree names, each as often as it is named.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Named {
+    /// Blocks and nodes, as stored, in bytes.
+    pub(super) bytes: u64,
+    /// Of these the blocks.
+    pub(super) block_bytes: u64,
+}
+
+impl Named {
+    fn add(&mut self, other: Named) {
+        self.bytes += other.bytes;
+        self.block_bytes += other.block_bytes;
+    }
+}
+
+/// The frames of one segment that are in use, by offset. 12 bytes of memory a frame, and up to as
+/// much again before they are sorted.
+#[derive(Default)]
+struct Frames {
+    frames: Vec<Frame>,
+    sorted: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Frame {
+    offset: u32,
+    len: u32,
+    owner: Owner,
+}
+
+/// Owners and sizes, as the walk goes on.
+pub(super) struct Account<'a> {
+    store: &'a BlockStore,
+    nodes: &'a dyn NodeStore,
+    families: &'a Families,
+    progress: &'a dyn Progress,
+    /// Segments there are; a pointer to another one is out of date.
+    segments: HashSet<SegmentId>,
+    frames: BTreeMap<SegmentId, Frames>,
+    seen: HashMap<u128, (Owner, Named)>,
+    reads: usize,
+}
+
+impl<'a> Account<'a> {
+    /// Nothing is counted yet. No segment may be removed while this is there.
+    pub(super) fn new(
+        store: &'a BlockStore,
+        nodes: &'a dyn NodeStore,
+        families: &'a Families,
+        progress: &'a dyn Progress,
+    ) -> Account<'a> {
+        let segments = store.segments().into_iter();
+        Account {
+            store,
+            nodes,
+            families,
+            progress,
+            segments: segments.map(|one| one.segment).collect(),
+            frames: BTreeMap::new(),
+            seen: HashMap::new(),
+            reads: 0,
+        }
+    }
+
+    /// Counts the frames of a state.
+    ///
+    /// # Errors
+    /// `Tree` for a node that cannot be read; `BrokenOff` when nobody waits any more.
+    pub(super) fn state(
+        &mut self,
+        state: StateNumber,
+        root: Option<&TreeRoot>,
+    ) -> PoolResult<Named> {
+        match root {
+            Some(root) => self.node(&root.node, root.height, Owner::State(state)),
+            None => Ok(Named::default()),
+        }
+    }
+
+    fn node(&mut self, pointer: &Pointer, height: u8, by: Owner) -> PoolResult<Named> {
+        let key = half(&pointer.id);
+        let known = self.seen.get(&key).copied();
+        let owner = known.map_or(by, |(owner, _)| self.families.join(owner, by));
+        if let Some((before, named)) = known
+            && before == owner
+        {
+            return Ok(named);
+        }
+        self.look()?;
+        let mut named = Named {
+            bytes: self.take(pointer, by),
+            block_bytes: 0,
+        };
+        let node = self.nodes.read_node_uncached(pointer, height)?;
+        for block in node.values().iter().filter_map(pointer_of) {
+            let bytes = self.take(&block, by);
+            named.add(Named {
+                bytes,
+                block_bytes: bytes,
+            });
+        }
+        for child in node.children() {
+            named.add(self.node(child, height.saturating_sub(1), by)?);
+        }
+        self.seen.insert(key, (owner, named));
+        Ok(named)
+    }
+
+    fn look(&mut self) -> PoolResult<()> {
+        self.reads += 1;
+        match self.reads.is_multiple_of(LOOK_EVERY) && self.progress.is_cancelled() {
+            true => Err(PoolError::BrokenOff),
+            false => Ok(()),
+        }
+    }
+
+    /// The frame belongs to `owner`, too; its bytes.
+    fn take(&mut self, pointer: &Pointer, owner: Owner) -> u64 {
+        let place = self.place_of(pointer);
+        let frames = self.frames.entry(place.segment).or_default();
+        frames.frames.push(Frame {
+            offset: place.offset,
+            len: place.len,
+            owner,
+        });
+        if frames.frames.len() > 2 * frames.sorted + 256 {
+            frames.sort(self.families);
+        }
+        u64::from(place.len)
+    }
+
+    fn place_of(&self, pointer: &Pointer) -> Place {
+        let is_there = self.segments.contains(&pointer.place.segment);
+        let moved = (!is_there).then(|| self.store.locate(&pointer.id));
+        moved.flatten().unwrap_or(pointer.place)
+    }
+
+    /// Bytes of the frames that each owner has alone.
+    pub(super) fn sums(mut self) -> Sums {
+        let mut sums = Sums::default();
+        for frames in self.frames.values_mut() {
+            frames.sort(self.families);
+            for frame in &frames.frames {
+                let len = u64::from(frame.len);
+                sums.total += len;
+                if let Owner::State(state) = frame.owner {
+                    *sums.states.entry(state).or_default() += len;
+                }
+                if let Some(family) = self.families.of(frame.owner) {
+                    *sums.families.entry(family).or_default() += len;
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Frames in bytes, each counted once.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Sums {
+    /// All of them.
+    pub(super) total: u64,
+    /// What a state has alone.
+    pub(super) states: BTreeMap<StateNumber, u64>,
+    /// What a family has alone.
+    pub(super) families: BTreeMap<u32, u64>,
+}
+
+impl Frames {
+    fn sort(&mut self, families: &Families) {
+        self.frames.sort_unstable_by_key(|frame| frame.offset);
+        self.frames.dedup_by(|next, kept| {
+            let is_same = next.offset == kept.offset;
+            if is_same {
+                kept.owner = families.join(kept.owner, next.owner);
+            }
+            is_same
+        });
+        self.sorted = self.frames.len();
+    }
+}
