@@ -18,7 +18,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::daemon::Access;
-use commands::{check, clone, daemon, flush, gc, mount, rollback, scrub, snapshot, umount, volume};
+use commands::{
+    check, clone, daemon, flush, gc, mount, restore, rollback, scrub, snapshot, umount, volume,
+};
 use exit::Outcome;
 use pool::PoolLocation;
 
@@ -28,6 +30,8 @@ Examples:
   volfs mount pgdata /mnt/pgdata
   volfs snapshot create pgdata before-migration
   volfs rollback pgdata@before-migration
+  volfs snapshot diff pgdata@before-migration
+  volfs restore pgdata@before-migration base/16384
   volfs clone pgdata@before-migration pgtest
 
 Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 corruption found, 4 busy, 5 not found,
@@ -53,7 +57,7 @@ enum Command {
     /// Create, list, inspect and remove volumes
     #[command(subcommand, visible_alias = "vol")]
     Volume(volume::Command),
-    /// Create, list, inspect and remove snapshots
+    /// Create, list, compare, inspect and remove snapshots
     #[command(subcommand, visible_alias = "snap")]
     Snapshot(snapshot::Command),
     Mount(mount::Args),
@@ -61,6 +65,7 @@ enum Command {
     Umount(umount::Args),
     Clone(clone::Args),
     Rollback(rollback::Args),
+    Restore(restore::Args),
     Check(check::Args),
     Scrub(scrub::Args),
     Gc(gc::Args),
@@ -113,6 +118,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Umount(args) => args.run(&mut context),
         Command::Clone(args) => args.run(&mut context),
         Command::Rollback(args) => args.run(&mut context),
+        Command::Restore(args) => args.run(&mut context),
         Command::Check(args) => args.run(&mut context),
         Command::Scrub(args) => args.run(&mut context),
         Command::Gc(args) => args.run(&mut context),

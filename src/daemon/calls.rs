@@ -76,6 +76,8 @@ calls! {
         |call, service| service.snapshot(&call.volume, &call.snapshot);
     Delete "/v1/volumes/{volume}/snapshots/{snapshot}" RemoveSnapshot => Done,
         |call, service| service.remove_snapshot(call).map(|()| Done {});
+    Post "/v1/volumes/{volume}/snapshots/{snapshot}/diff" CompareSnapshot => Compared,
+        |call, service| service.compare(call);
     Get "/v1/mounts" ListMounts => Vec<MountReport>, |_call, service| Ok(service.mounted());
     Post "/v1/mounts" MountVolume => Mounted, |call, service| service.mount(call);
     Delete "/v1/mounts" Unmount => Unmounted, |call, service| service.unmount(call);
@@ -94,6 +96,17 @@ impl Call for Hello {
 
     fn run(&self, service: &Service, _: &dyn Progress) -> ServiceResult<Introduction> {
         Ok(service.introduce())
+    }
+}
+
+impl Call for RestoreFiles {
+    type Answer = FilesRestored;
+    const VERB: Verb = Verb::Post;
+    const PATH: &'static str = "/v1/volumes/{volume}/snapshots/{snapshot}/restore";
+    const REPORTS_PROGRESS: bool = true;
+
+    fn run(&self, service: &Service, progress: &dyn Progress) -> ServiceResult<FilesRestored> {
+        service.restore(self, progress)
     }
 }
 

@@ -7,6 +7,7 @@ mod checkpoint;
 mod copies;
 mod create;
 mod cut;
+mod earlier;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
@@ -29,12 +30,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use check::{CheckOptions, CheckReport, InodeRule, Repair, StateName, Violation};
+pub use earlier::StateOf;
 pub use error::{PoolError, PoolResult};
 pub use gc::{GcOptions, GcReport};
 pub use repair::RepairOptions;
 pub use types::{
-    DroppedRecords, JournalCut, LostRecords, NewVolume, PoolOptions, PoolStatus, Rollback,
-    SnapshotInfo, VolumeInfo,
+    DiffReport, DroppedRecords, JournalCut, LostRecords, NewVolume, PoolOptions, PoolStatus,
+    Rollback, SnapshotInfo, VolumeInfo,
 };
 
 use self::catalog::Catalog;

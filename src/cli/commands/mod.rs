@@ -7,6 +7,7 @@ mod findings;
 pub(crate) mod flush;
 pub(crate) mod gc;
 pub(crate) mod mount;
+pub(crate) mod restore;
 pub(crate) mod rollback;
 pub(crate) mod scrub;
 pub(crate) mod snapshot;

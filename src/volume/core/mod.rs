@@ -4,6 +4,7 @@ pub(crate) mod admission;
 pub(crate) mod changes;
 pub(crate) mod dirty_block;
 mod edit;
+mod frozen;
 pub(crate) mod layer;
 mod read_plan;
 pub(crate) mod seal;
@@ -18,6 +19,7 @@ mod view;
 pub mod volume;
 
 pub use edit::Edit;
+pub use frozen::Frozen;
 pub use layer::Counts;
 pub use read_plan::ReadPlan;
 pub use view::View;

@@ -1,6 +1,7 @@
 //! `volfs snapshot`.
 
 mod create;
+mod diff;
 mod inspect;
 mod ls;
 mod rm;
@@ -17,6 +18,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "list")]
     Ls(ls::Args),
     Inspect(inspect::Args),
+    Diff(diff::Args),
     #[command(visible_alias = "remove")]
     Rm(rm::Args),
 }
@@ -28,6 +30,7 @@ impl Command {
             Command::Create(args) => args.run(context),
             Command::Ls(args) => args.run(context),
             Command::Inspect(args) => args.run(context),
+            Command::Diff(args) => args.run(context),
             Command::Rm(args) => args.run(context),
         }
     }
