@@ -19,7 +19,8 @@ use clap::{Parser, Subcommand};
 
 use crate::daemon::Access;
 use commands::{
-    check, clone, daemon, df, flush, gc, mount, policy, rollback, scrub, snapshot, umount, volume,
+    check, clone, daemon, df, flush, gc, mount, policy, restore, rollback, scrub, snapshot, umount,
+    volume,
 };
 use exit::Outcome;
 use pool::PoolLocation;
@@ -30,6 +31,8 @@ Examples:
   volfs mount pgdata /mnt/pgdata
   volfs snapshot create pgdata before-migration
   volfs rollback pgdata@before-migration
+  volfs snapshot diff pgdata@before-migration
+  volfs restore pgdata@before-migration base/16384
   volfs clone pgdata@before-migration pgtest
 
 Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 corruption found, 4 busy, 5 not found,
@@ -55,7 +58,7 @@ enum Command {
     /// Create, list, inspect and remove volumes
     #[command(subcommand, visible_alias = "vol")]
     Volume(volume::Command),
-    /// Create, list, inspect and remove snapshots
+    /// Create, list, compare, inspect and remove snapshots
     #[command(subcommand, visible_alias = "snap")]
     Snapshot(snapshot::Command),
     Mount(mount::Args),
@@ -63,6 +66,7 @@ enum Command {
     Umount(umount::Args),
     Clone(clone::Args),
     Rollback(rollback::Args),
+    Restore(restore::Args),
     Check(check::Args),
     Scrub(scrub::Args),
     Gc(gc::Args),
@@ -119,6 +123,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Umount(args) => args.run(&mut context),
         Command::Clone(args) => args.run(&mut context),
         Command::Rollback(args) => args.run(&mut context),
+        Command::Restore(args) => args.run(&mut context),
         Command::Check(args) => args.run(&mut context),
         Command::Scrub(args) => args.run(&mut context),
         Command::Gc(args) => args.run(&mut context),

@@ -45,6 +45,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     let router = route::<CreateSnapshots>(router);
     let router = route::<InspectSnapshot>(router);
     let router = route::<RemoveSnapshot>(router);
+    let router = route::<CompareSnapshot>(router);
+    let router = route::<RestoreFiles>(router);
     let router = route::<ListMounts>(router);
     let router = route::<MountVolume>(router);
     let router = route::<Unmount>(router);

@@ -82,6 +82,8 @@ calls! {
         |call, service| service.create_snapshots(call);
     Delete "/v1/volumes/{volume}/snapshots/{snapshot}" RemoveSnapshot => Done,
         |call, service| service.remove_snapshot(call).map(|()| Done {});
+    Post "/v1/volumes/{volume}/snapshots/{snapshot}/diff" CompareSnapshot => Compared,
+        |call, service| service.compare(call);
     Get "/v1/mounts" ListMounts => Vec<MountReport>, |_call, service| Ok(service.mounted());
     Post "/v1/mounts" MountVolume => Mounted, |call, service| service.mount(call);
     Delete "/v1/mounts" Unmount => Unmounted, |call, service| service.unmount(call);
@@ -127,6 +129,8 @@ long_calls! {
         Service::snapshot;
     Get "/v1/space" MeasureSpace => SpaceReport, Service::space;
     Post "/v1/space/removal" MeasureRemoval => Freed, Service::space_of_removal;
+    Post "/v1/volumes/{volume}/snapshots/{snapshot}/restore" RestoreFiles => FilesRestored,
+        Service::restore;
     Post "/v1/check" CheckPool => CheckReport, Service::check;
     Post "/v1/scrub" ScrubPool => CheckReport, Service::scrub;
     Post "/v1/gc" CollectGarbage => GcReport, Service::collect_garbage;

@@ -10,6 +10,7 @@ use crate::disk::DiskError;
 use crate::fuse::MountError;
 use crate::pool::PoolError;
 use crate::volume::FsError;
+use crate::volume::ops::RestoreError;
 
 use super::service::hint_to_let_go;
 
@@ -116,6 +117,7 @@ impl From<PoolError> for ServiceError {
                 Kind::Usage
             }
             PoolError::NotEmpty { .. } | PoolError::TooNew { .. } => Kind::Failed,
+            PoolError::Restore { source, .. } => kind_of_restore(source),
             other => kind_of(other.nature()),
         };
         let made = ServiceError::new(kind, chain(&error));
@@ -133,7 +135,46 @@ impl From<PoolError> for ServiceError {
         if matches!(error, PoolError::JournalDamaged { .. }) {
             made = made.hint(DAMAGED_JOURNAL_HINT);
         }
+        if let PoolError::Restore { source, .. } = &error {
+            made = hint_of_restore(made, source);
+        }
         made
+    }
+}
+
+impl From<RestoreError> for ServiceError {
+    fn from(error: RestoreError) -> ServiceError {
+        ServiceError::new(kind_of_restore(&error), chain(&error))
+    }
+}
+
+fn kind_of_restore(error: &RestoreError) -> Kind {
+    match error {
+        RestoreError::Invalid { .. } => Kind::Usage,
+        RestoreError::Missing { .. } | RestoreError::NoFolder { .. } => Kind::NotFound,
+        RestoreError::Exists { .. } => Kind::Exists,
+        RestoreError::InUse { .. } => Kind::Busy,
+        RestoreError::NotFolder { .. }
+        | RestoreError::IsFolder { .. }
+        | RestoreError::BrokenOff
+        | RestoreError::At { .. } => kind_of(error.nature()),
+    }
+}
+
+/// What to do about a refused restore.
+fn hint_of_restore(made: ServiceError, error: &RestoreError) -> ServiceError {
+    match error {
+        RestoreError::Exists { .. } => made
+            .hint("--force changes what differs of them; --to DIR restores below another folder"),
+        RestoreError::NoFolder { .. } => made.hint("make it in the mounted volume first"),
+        RestoreError::NotFolder { .. } | RestoreError::IsFolder { .. } => {
+            made.hint("move it away first, or restore below another folder: --to DIR")
+        }
+        RestoreError::InUse { .. } => made.hint(
+            "close it first (`fuser -v FILE` says who has it open), or restore below another \
+             folder: --to DIR",
+        ),
+        _ => made,
     }
 }
 

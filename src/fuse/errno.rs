@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 
 use super::node::NodeId;
 use crate::base::Nature;
-use crate::volume::FsError;
+use crate::volume::ops::shown;
+use crate::volume::{FsError, Volume};
 
 /// A positive error number of Linux.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,6 +115,25 @@ fn line(operation: &str, volume: &str, node: NodeId, error: &FsError) -> String 
 /// Logs what went wrong and says which number to answer. A full disk is met by every write, so
 /// that only the 1st, 2nd, 4th, 8th, ... of these is logged.
 pub(crate) fn report(operation: &str, volume: &str, node: NodeId, error: &FsError) -> Errno {
+    report_with(operation, volume, node, error, &|| None)
+}
+
+/// As [`report`]; the path of a damaged file is told where it is found at little cost.
+pub(crate) fn report_of(operation: &str, volume: &Volume, node: NodeId, error: &FsError) -> Errno {
+    let path = || match error.nature() {
+        Nature::Corrupt => volume.path_hint(node.ino()),
+        _ => None,
+    };
+    report_with(operation, volume.label(), node, error, &path)
+}
+
+fn report_with(
+    operation: &str,
+    volume: &str,
+    node: NodeId,
+    error: &FsError,
+    path: &dyn Fn() -> Option<Vec<u8>>,
+) -> Errno {
     static NO_SPACE: AtomicU64 = AtomicU64::new(0);
     static LAST: LastLine = LastLine::new();
     let level = level(error);
@@ -122,7 +142,9 @@ pub(crate) fn report(operation: &str, volume: &str, node: NodeId, error: &FsErro
     if !repeated && log::log_enabled!(level) {
         let line = line(operation, volume, node, error);
         if level != Level::Error || !LAST.repeats(&line) {
-            log::log!(level, "{line}");
+            let path =
+                path().map_or_else(String::new, |path| format!(" (file '{}')", shown(&path)));
+            log::log!(level, "{line}{path}");
         }
     }
     Errno::of(error)

@@ -1,8 +1,10 @@
 //! Telling the kernel to forget what a rollback made wrong, and to hand over what it holds.
 
+use std::ffi::OsStr;
 use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Weak};
 
 use fuser::{INodeNo, Notifier};
@@ -59,6 +61,13 @@ impl Notifications {
     pub(crate) fn drop_all_names(&self) -> io::Result<()> {
         rustix::io::write(&self.device, &bare_notification(FUSE_NOTIFY_INC_EPOCH))?;
         Ok(())
+    }
+
+    /// Makes the kernel look up a name again, also one that it knows to be missing. A file that is
+    /// mounted on the name is unmounted.
+    pub(crate) fn drop_name(&self, folder: NodeId, name: &[u8]) -> io::Result<()> {
+        self.notifier
+            .inval_entry(INodeNo(folder.0), OsStr::from_bytes(name))
     }
 
     /// Makes the kernel ask for a node's attributes again; its pages stay. A node that the kernel

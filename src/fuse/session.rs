@@ -9,7 +9,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use fuser::{Config, Session, SessionACL};
@@ -27,6 +27,7 @@ use super::notify::{KernelPages, Notifications};
 use super::operations::{Operations, Shared};
 use super::refresh::Refresher;
 use super::{MountError, MountOptions, bdi, guard, workers};
+use crate::base::Ino;
 use crate::volume::{FsError, FsResult, Volume};
 
 /// How long a new mount may take to answer.
@@ -35,6 +36,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the kernel may take to end a session after umount(2): longer only if another mount
 /// of the same filesystem is left somewhere.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the kernel may take to let go of a file that nobody uses, and how often it is asked.
+const LET_GO_TIMEOUT: Duration = Duration::from_millis(100);
+const LET_GO_PAUSE: Duration = Duration::from_millis(1);
 
 /// Called once, when a session has ended and its volume has been synced.
 type OnEnd = Box<dyn FnOnce() + Send>;
@@ -237,6 +242,46 @@ impl Mount {
             }
         }
     }
+
+    /// Makes the kernel look a name up again, which means something else now than it was told. As
+    /// for all of these: with no lock held.
+    pub fn forget_name(&self, epoch: u16, folder: Ino, name: &[u8]) {
+        let folder = NodeId::new(epoch, folder);
+        if let Some(live) = self.session.live_with(folder)
+            && let Err(error) = live.notifications.drop_name(folder, name)
+        {
+            log::warn!("the kernel keeps a name in {folder:?}: {error}");
+        }
+    }
+
+    /// Makes the kernel forget attributes and pages of an inode, or the names of a folder.
+    pub fn forget_inode(&self, epoch: u16, ino: Ino) {
+        let node = NodeId::new(epoch, ino);
+        if let Some(live) = self.session.live_with(node)
+            && let Err(error) = live.notifications.drop_contents(node)
+        {
+            log::warn!("the kernel keeps pages of {node:?}: {error}");
+        }
+    }
+
+    /// Makes the kernel let go of a file. False: it is in use, and as long as it is the kernel
+    /// shows the size and the times that it knows, whatever it is told.
+    pub fn let_go(&self, epoch: u16, (folder, name): (Ino, &[u8]), ino: Ino) -> bool {
+        let node = NodeId::new(epoch, ino);
+        let deadline = Instant::now() + LET_GO_TIMEOUT;
+        self.forget_name(epoch, folder, name);
+        while let Some(live) = self.session.live_with(node) {
+            if Instant::now() >= deadline {
+                return !self.options.writeback_cache();
+            }
+            if self.kernel.can_prune {
+                // It stays while it is in use; for a moment, the closing uses it.
+                let _ = live.notifications.drop_unused(node);
+            }
+            thread::sleep(LET_GO_PAUSE);
+        }
+        true
+    }
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> MountError {
@@ -351,6 +396,12 @@ impl SessionState {
     /// None once the session has ended.
     fn live(&self) -> Option<Arc<Live>> {
         self.live.lock().clone()
+    }
+
+    /// None if the kernel does not know the node.
+    fn live_with(&self, node: NodeId) -> Option<Arc<Live>> {
+        self.live()
+            .filter(|live| node == NodeId::ROOT || live.lookups.is_known(node))
     }
 
     fn forget_attributes(&self, node: NodeId) {

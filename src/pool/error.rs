@@ -9,6 +9,7 @@ use crate::disk::DiskError;
 use crate::journal::JournalError;
 use crate::tree::TreeError;
 use crate::volume::FsError;
+use crate::volume::ops::RestoreError;
 
 /// Result of a call on a pool.
 pub type PoolResult<T> = Result<T, PoolError>;
@@ -172,6 +173,24 @@ pub enum PoolError {
         #[source]
         source: FsError,
     },
+    /// A state is needed as a tree, and cannot be made one.
+    #[error(
+        "volume '{name}': its changes cannot be sealed: the daemon's log says why, and `volfs \
+         volume inspect` whether it takes changes"
+    )]
+    Unsealed {
+        /// The volume.
+        name: String,
+    },
+    /// Files of a snapshot were not put back.
+    #[error("volume '{name}': {source}")]
+    Restore {
+        /// The volume.
+        name: String,
+        /// Why.
+        #[source]
+        source: RestoreError,
+    },
     /// The medium failed.
     #[error("the medium under the pool failed")]
     Disk(#[from] DiskError),
@@ -197,6 +216,7 @@ impl PoolError {
     pub fn is_no_space(&self) -> bool {
         match self {
             PoolError::Volume { source, .. } => source.is_no_space(),
+            PoolError::Restore { source, .. } => source.is_no_space(),
             PoolError::Disk(error) => error.is_no_space(),
             PoolError::Journal(error) => error.is_no_space(),
             PoolError::Block(error) | PoolError::Tree(TreeError::Block(error)) => {
@@ -231,8 +251,10 @@ impl PoolError {
             | PoolError::Settings { .. }
             | PoolError::Closed
             | PoolError::Held
+            | PoolError::Unsealed { .. }
             | PoolError::BrokenOff => Nature::Environment,
             PoolError::Volume { source, .. } => source.nature(),
+            PoolError::Restore { source, .. } => source.nature(),
             PoolError::Disk(error) => error.nature(),
             PoolError::Block(error) => error.nature(),
             PoolError::Tree(error) => error.nature(),

@@ -7,6 +7,7 @@ mod checkpoint;
 mod copies;
 mod create;
 mod cut;
+mod earlier;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
@@ -32,14 +33,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use check::{CheckOptions, CheckReport, InodeRule, Repair, StateName, Violation};
+pub use earlier::StateOf;
 pub use error::{PoolError, PoolResult};
 pub use gc::{GcOptions, GcReport};
 pub use policy::Policy;
 pub use records::MadeBy;
 pub use repair::RepairOptions;
 pub use types::{
-    DroppedRecords, JournalCut, LostRecords, NewSnapshot, NewVolume, PoolOptions, PoolSpace,
-    PoolStatus, Rollback, SetVolume, SnapshotInfo, SpaceUse, TrashInfo, VolumeInfo,
+    DiffReport, DroppedRecords, JournalCut, LostRecords, NewSnapshot, NewVolume, PoolOptions,
+    PoolSpace, PoolStatus, Rollback, SetVolume, SnapshotInfo, SpaceUse, TrashInfo, VolumeInfo,
 };
 
 use self::catalog::Catalog;

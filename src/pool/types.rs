@@ -11,6 +11,7 @@ use super::records::MadeBy;
 use crate::base::{
     Lsn, PoolId, SegmentId, SnapshotId, SnapshotName, Timestamp, VolumeId, VolumeName,
 };
+use crate::volume::ops::Difference;
 
 /// Settings of an open pool; `pool.toml` may override the defaults.
 #[derive(Clone, Debug)]
@@ -33,6 +34,29 @@ pub struct PoolOptions {
     /// A damaged journal is cut off at the damage instead of being refused; what lies behind is
     /// lost. Never from `pool.toml`. Default: no.
     pub cut_damaged_journal: bool,
+}
+
+/// What differs between two states of a volume. The names in JSON stay as they are.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DiffReport {
+    /// The earlier state: `volume@snapshot`.
+    pub before: String,
+    /// The later state; a volume's name alone is its state at the command.
+    pub after: String,
+    /// Files, folders and all others that are new, and new names of hard links.
+    pub added: u64,
+    /// What is gone.
+    pub removed: u64,
+    /// What has changed.
+    pub changed: u64,
+    /// What has another name; it may have changed, too.
+    pub renamed: u64,
+    /// Bytes of blocks that differ, are new or are gone.
+    pub bytes_changed: u64,
+    /// Tree nodes that were looked at: what the comparison has cost.
+    pub nodes_read: u64,
+    /// By path.
+    pub differences: Vec<Difference>,
 }
 
 /// What was given up to open a pool whose journal is damaged. The names in JSON stay as they are.

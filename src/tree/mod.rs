@@ -36,4 +36,4 @@ pub use error::{TreeError, TreeResult};
 pub use node::Node;
 pub use read::{Cursor, get};
 pub use root::TreeRoot;
-pub use store::{BlockNodes, NodeStore, is_node};
+pub use store::{BlockNodes, CountedNodes, NodeStore, is_node};

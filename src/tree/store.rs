@@ -83,6 +83,43 @@ impl NodeStore for BlockNodes {
     }
 }
 
+/// Passes on, and counts what is read: how far somebody had to look.
+pub struct CountedNodes<'a> {
+    nodes: &'a dyn NodeStore,
+    read: AtomicU64,
+}
+
+impl<'a> CountedNodes<'a> {
+    /// Nothing is read yet.
+    pub fn new(nodes: &'a dyn NodeStore) -> CountedNodes<'a> {
+        CountedNodes {
+            nodes,
+            read: AtomicU64::new(0),
+        }
+    }
+
+    /// Nodes that were read so far, from the cache or not; one that was read twice counts twice.
+    pub fn count(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+}
+
+impl NodeStore for CountedNodes<'_> {
+    fn read_node(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>> {
+        self.read.fetch_add(1, Ordering::Relaxed);
+        self.nodes.read_node(node, expected_height)
+    }
+
+    fn read_node_uncached(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>> {
+        self.read.fetch_add(1, Ordering::Relaxed);
+        self.nodes.read_node_uncached(node, expected_height)
+    }
+
+    fn write_node(&self, node: Node) -> TreeResult<Pointer> {
+        self.nodes.write_node(node)
+    }
+}
+
 /// The node in a payload that was read for `pointer`.
 pub(super) fn verified(pointer: &Pointer, expected_height: u8, payload: &[u8]) -> TreeResult<Node> {
     let (id, node) = Node::decode(payload).map_err(|source| TreeError::Malformed {

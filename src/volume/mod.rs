@@ -12,5 +12,5 @@ pub mod ops;
 pub mod records;
 
 pub use self::core::volume::{Request, Volume};
-pub use self::core::{BlockState, Counts, Edit, ReadPlan, Usage, View};
+pub use self::core::{BlockState, Counts, Edit, Frozen, ReadPlan, Usage, View};
 pub use error::{FsError, FsResult};

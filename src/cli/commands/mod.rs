@@ -9,6 +9,7 @@ pub(crate) mod flush;
 pub(crate) mod gc;
 pub(crate) mod mount;
 pub(crate) mod policy;
+pub(crate) mod restore;
 pub(crate) mod rollback;
 pub(crate) mod scrub;
 pub(crate) mod snapshot;

@@ -1,6 +1,7 @@
 //! The use cases: plain functions on plain data, for the control API and for commands that work
 //! without a daemon.
 
+mod earlier;
 mod keep;
 mod maintenance;
 mod mounts;

@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{SnapshotName, VolumeName};
 
+mod earlier;
 mod keep;
 mod policy;
 mod space;
 mod text;
 
+pub use earlier::*;
 pub use keep::*;
 pub use policy::*;
 pub use space::*;

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Answer, Caller, Operations, Transport};
-use crate::fuse::errno::{Errno, report};
+use crate::fuse::errno::{Errno, report, report_of};
 use crate::fuse::handles::{Handle, WriteOpens};
 use crate::fuse::node::NodeId;
 use crate::fuse::notify::KernelPages;
@@ -74,7 +74,7 @@ impl<T: Transport> Read<T> {
         match outcome {
             Ok(bytes) => self.reply.send(Ok(&bytes)),
             Err(error) => {
-                let errno = report("read", volume.label(), self.what.node, &error);
+                let errno = report_of("read", volume, self.what.node, &error);
                 self.reply.send(Err(errno));
             }
         }

@@ -251,7 +251,8 @@ pub(crate) fn state_of_point(point: &Point) -> BlockState {
     }
 }
 
-fn state_of(value: &Value) -> BlockState {
+/// The block that a stored value says.
+pub(crate) fn state_of(value: &Value) -> BlockState {
     pointer_of(value).map_or(BlockState::Zero, BlockState::Stored)
 }
 

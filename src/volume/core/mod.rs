@@ -4,6 +4,7 @@ pub(crate) mod admission;
 pub(crate) mod changes;
 pub(crate) mod dirty_block;
 mod edit;
+mod frozen;
 pub(crate) mod layer;
 mod limit;
 mod read_plan;
@@ -19,6 +20,7 @@ mod view;
 pub mod volume;
 
 pub use edit::Edit;
+pub use frozen::Frozen;
 pub use layer::Counts;
 pub use limit::ACCEPTED_BYTES;
 pub use read_plan::ReadPlan;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::base::{Ino, Key, Timestamp, Value};
 use crate::volume::records::{Dirent, FileKind, Inode, NAME_BYTES_MAX};
-use crate::volume::{BlockState, Edit, FsError, FsResult, View, keys};
+use crate::volume::{BlockState, Edit, Frozen, FsError, FsResult, View, keys};
 
 /// A state to look at: the committed one, or that with the changes of an operation.
 pub(super) trait State {
@@ -52,6 +52,7 @@ macro_rules! state {
 
 state!(View);
 state!(Edit);
+state!(Frozen);
 
 /// The inode, whatever it is.
 pub(super) fn load(state: &impl State, ino: Ino) -> FsResult<Inode> {
@@ -69,6 +70,12 @@ pub(super) fn load_folder(state: &impl State, ino: Ino) -> FsResult<Inode> {
         return Err(FsError::NotFound);
     }
     Ok(inode)
+}
+
+/// A symbolic link's target; none of what is no link.
+pub(super) fn link_target(state: &impl State, ino: Ino) -> FsResult<Option<Vec<u8>>> {
+    let target = state.get(&keys::symlink(ino))?;
+    Ok(target.map(|target| target.bytes.to_vec()))
 }
 
 /// The regular file.

@@ -32,6 +32,7 @@ impl Volume {
                 return Err(FsError::TooManyLinks);
             }
             inode.nlink += 1;
+            inode.parent = parent;
             inode.ctime = place.now;
             store(edit, ino, &inode);
 

@@ -10,6 +10,7 @@ mod acl;
 mod attr;
 mod chain;
 mod check;
+mod compare;
 mod copy;
 mod create;
 mod dir;
@@ -19,9 +20,11 @@ mod inodes;
 mod io;
 mod link;
 mod lookup;
+mod paths;
 mod posix_acl;
 mod remove;
 mod rename;
+mod restore;
 mod space;
 mod statfs;
 mod types;
@@ -31,6 +34,9 @@ mod xattr;
 mod tests;
 
 pub use check::{CheckSummary, Counted, Tails, Violation, check_inodes};
+pub use compare::{Aspect, Difference, How, compare};
+pub use paths::shown;
+pub use restore::{RestoreError, RestoreOptions, RestorePath, Restored, Unwatched, Watch};
 pub use space::FILE_BYTES_MAX;
 pub use types::{
     AllocateMode, Attr, DirEntry, NewNode, RenameMode, Seek, SetAttr, SetTime, StatFs, WriteMode,

@@ -230,12 +230,10 @@ fn check_no_circle(state: &impl State, moving: &Named, into: Ino) -> FsResult<()
     Err(FsError::Malformed { ino: into, source })
 }
 
-/// A moved inode has a new change time; a folder its new parent.
+/// A moved inode has a new change time and is named in another folder.
 fn moved(edit: &mut Edit<'_>, named: &mut Named, parent: Ino, now: Timestamp) {
     named.inode.ctime = now;
-    if named.inode.is_folder() {
-        named.inode.parent = parent;
-    }
+    named.inode.parent = parent;
     store(edit, named.ino, &named.inode);
 }
 

@@ -189,6 +189,17 @@ impl Volume {
     }
 }
 
+/// Says whether two inodes have the same attributes, which can be many and long.
+pub(super) fn fingerprints(state: &impl State, ino: Ino) -> FsResult<Vec<(u64, blake3::Hash)>> {
+    let (from, to) = keys::all(ino, keys::XATTR);
+    let mut found = Vec::new();
+    state.scan(&from, &to, &mut |key, value| {
+        found.push((key.sub(), blake3::hash(&value.bytes)));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
 /// What a name takes in a list.
 pub(super) fn listed_bytes(name: &[u8]) -> u32 {
     name.len() as u32 + 1

@@ -7,6 +7,8 @@ use super::FileKind;
 const VERSION: u8 = 1;
 /// Flag: the time of the last direct write follows.
 const DIRECT_WRITE: u8 = 1;
+/// Flag: the folder in which it last got a name follows.
+const NAMED_IN: u8 = 2;
 const PERM_MASK: u16 = 0o7777;
 const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
@@ -39,7 +41,8 @@ pub struct Inode {
     pub blocks: u64,
     /// Regular files: when a direct write last set `mtime`.
     pub direct_write: Option<Timestamp>,
-    /// Folders: the folder that holds it; of the root the root.
+    /// Folders: the folder that holds it; of the root the root. Others: the folder in which it last
+    /// got a name, which may have lost that name since; 0: unknown, from before this was kept.
     pub parent: Ino,
     /// Folders: number of entries, `.` and `..` apart.
     pub entries: u64,
@@ -48,7 +51,7 @@ pub struct Inode {
 }
 
 impl Inode {
-    /// A fresh inode without content. Its folder is `parent`, if it is one itself.
+    /// A fresh inode without content, with a name in `parent`.
     pub fn new(kind: FileKind, perm: u16, owner: (u32, u32), parent: Ino, now: Timestamp) -> Inode {
         let is_folder = kind == FileKind::Directory;
         Inode {
@@ -65,7 +68,7 @@ impl Inode {
             ctime: now,
             blocks: 0,
             direct_write: None,
-            parent: if is_folder { parent } else { Ino(0) },
+            parent,
             entries: 0,
             rdev: 0,
         }
@@ -78,13 +81,13 @@ impl Inode {
 
     /// The record.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(88);
+        let mut out = Vec::with_capacity(96);
+        let names_folder = !self.is_folder() && self.parent != Ino(0);
         out.put_u8(VERSION);
-        out.put_u8(if self.direct_write.is_some() {
-            DIRECT_WRITE
-        } else {
-            0
-        });
+        out.put_u8(
+            u8::from(self.direct_write.is_some()) * DIRECT_WRITE
+                | u8::from(names_folder) * NAMED_IN,
+        );
         out.put_u16(u16::from(self.kind.number()) << 12 | self.perm & PERM_MASK);
         out.put_u32(self.nlink);
         out.put_u32(self.uid);
@@ -109,6 +112,9 @@ impl Inode {
             FileKind::CharDevice | FileKind::BlockDevice => out.put_u32(self.rdev),
             FileKind::Symlink | FileKind::Fifo | FileKind::Socket => {}
         }
+        if names_folder {
+            out.put_u64(self.parent.0);
+        }
         out
     }
 
@@ -119,7 +125,7 @@ impl Inode {
             return Err(reader.error("unknown version"));
         }
         let flags = reader.u8()?;
-        if flags & !DIRECT_WRITE != 0 {
+        if flags & !(DIRECT_WRITE | NAMED_IN) != 0 {
             return Err(reader.error("unknown flag"));
         }
         let mode = reader.u16()?;
@@ -140,6 +146,9 @@ impl Inode {
         if flags & DIRECT_WRITE != 0 && kind != FileKind::Regular {
             return Err(reader.error("a direct write to what is no file"));
         }
+        if flags & NAMED_IN != 0 && kind == FileKind::Directory {
+            return Err(reader.error("a second parent of a folder"));
+        }
         if inode.size != 0 && !matches!(kind, FileKind::Regular | FileKind::Symlink) {
             return Err(reader.error("a size of what has no content"));
         }
@@ -156,6 +165,12 @@ impl Inode {
             }
             FileKind::CharDevice | FileKind::BlockDevice => inode.rdev = reader.u32()?,
             FileKind::Symlink | FileKind::Fifo | FileKind::Socket => {}
+        }
+        if flags & NAMED_IN != 0 {
+            inode.parent = Ino(reader.u64()?);
+            if inode.parent == Ino(0) {
+                return Err(reader.error("a name in no folder"));
+            }
         }
         reader.finish()?;
         Ok(inode)
@@ -234,7 +249,7 @@ mod tests {
     /// The bytes of a regular file are those of the format's table.
     #[test]
     fn golden_bytes_of_a_file() {
-        let mut expected = vec![1, 1];
+        let mut expected = vec![1, 3];
         expected.extend([0xe9, 0x89]);
         expected.extend([3, 0, 0, 0]);
         expected.extend([0xe8, 3, 0, 0]);
@@ -249,7 +264,23 @@ mod tests {
         expected.extend([5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0]);
         expected.extend([9, 0, 0, 0, 0, 0, 0, 0]);
         expected.extend([8, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0]);
+        expected.extend([7, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(sample(FileKind::Regular).encode(), expected);
+    }
+
+    /// A record from before folders were remembered is read, means unknown, and stays as it is.
+    #[test]
+    fn records_without_a_folder_are_read() {
+        for kind in ALL.into_iter().filter(|kind| *kind != FileKind::Directory) {
+            let mut bytes = sample(kind).encode();
+            bytes[1] &= !NAMED_IN;
+            bytes.truncate(bytes.len() - 8);
+
+            let inode = Inode::decode(&bytes).unwrap();
+
+            assert_eq!(inode.parent, Ino(0), "{kind:?}");
+            assert_eq!(inode.encode(), bytes, "{kind:?}");
+        }
     }
 
     /// The bytes of a folder end with its parent and its number of entries.
@@ -273,7 +304,8 @@ mod tests {
             assert_eq!(Inode::decode(&bytes).unwrap_err().problem, problem);
         };
         refused(FileKind::Regular, 0, 2, "unknown version");
-        refused(FileKind::Regular, 1, 3, "unknown flag");
+        refused(FileKind::Regular, 1, 7, "unknown flag");
+        refused(FileKind::Directory, 1, 2, "a second parent of a folder");
         refused(FileKind::Regular, 3, 0x79, "unknown file kind");
         refused(FileKind::Regular, 43, 0x3c, "nanoseconds above one second");
         refused(

@@ -1,6 +1,7 @@
 //! `volfs snapshot`.
 
 mod create;
+mod diff;
 mod hold;
 mod inspect;
 mod ls;
@@ -18,6 +19,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "list")]
     Ls(ls::Args),
     Inspect(inspect::Args),
+    Diff(diff::Args),
     #[command(visible_alias = "remove")]
     Rm(rm::Args),
     /// Say that snapshots must not be removed, until they are released
@@ -35,6 +37,7 @@ impl Command {
             Command::Create(args) => args.run(context),
             Command::Ls(args) => args.run(context),
             Command::Inspect(args) => args.run(context),
+            Command::Diff(args) => args.run(context),
             Command::Rm(args) => args.run(context),
             Command::Hold(args) => args.run(context, true),
             Command::Release(args) => args.run(context, false),
