@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod exit;
+mod hooks;
 mod logging;
 mod mount_helper;
 mod names;

@@ -169,6 +169,11 @@ impl MariaDb {
         command
     }
 
+    /// The socket that clients find it at.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Its process id.
     pub fn pid(&self) -> Pid {
         self.server.pid()

@@ -9,6 +9,7 @@ mod limits;
 mod mount_helper;
 mod mounting;
 mod owners;
+mod policies;
 mod pools;
 mod snapshots;
 mod space;
@@ -77,6 +78,11 @@ fn version_and_help_are_everywhere() {
         "scrub",
         "gc",
         "df",
+        "policy",
+        "policy set",
+        "policy show",
+        "policy rm",
+        "policy run",
         "daemon",
         "daemon start",
         "daemon stop",

@@ -4,7 +4,7 @@ use fuse_tests::chance::rounds;
 use fuse_tests::databases::mariadb::ledger::{self, Entries};
 use fuse_tests::databases::mariadb::sysbench::{self, Sysbench};
 use fuse_tests::databases::mariadb::{self, MariaDb, pages};
-use fuse_tests::run::eventually;
+use fuse_tests::run::{eventually, run};
 
 use crate::common::{LIMIT, fixture};
 
@@ -52,4 +52,35 @@ fn mariadb_starts_from_a_snapshot_under_load() {
     origin.check_tables();
     origin.stop();
     super::record("snapshot under load, clone", rounds(2));
+}
+
+/// `--quiesce mysql` holds commits back until the cut, and no longer: the load goes on behind it.
+#[test]
+fn commits_go_on_behind_a_quiesced_snapshot() {
+    let fixture = fixture();
+    let volume = fixture.mount("db");
+    mariadb::install(&volume);
+    let origin = MariaDb::start(&volume, fixture.folder(), "origin");
+    ledger::create(&origin, true);
+    let entries = Entries::start(&origin, 1);
+    for number in 1..=3 {
+        eventually("work is done", LIMIT, || {
+            entries.acknowledged() > number * 50
+        });
+        let mut command = fixture.command();
+        command.env("MYSQL_UNIX_PORT", origin.socket());
+        let name = format!("db@s{number}");
+        run(command.args(["snapshot", "create", &name, "--quiesce", "mysql"])).ok();
+    }
+    let before = entries.acknowledged();
+    eventually("commits go on", LIMIT, || {
+        entries.acknowledged() > before + 20
+    });
+    entries.finish();
+    origin.stop();
+    fixture.ok(&["clone", "db@s2", "copy"]);
+    let copy = fixture.mount("copy");
+    let clone = MariaDb::start(&copy, fixture.folder(), "clone");
+    assert!(ledger::check(&clone) >= 100);
+    clone.stop();
 }

@@ -2,7 +2,7 @@
 
 use fuse_tests::chance::rounds;
 use fuse_tests::databases::postgres::{self, Postgres};
-use fuse_tests::run::eventually;
+use fuse_tests::run::{eventually, run};
 
 use crate::common::{LIMIT, fixture};
 
@@ -43,6 +43,29 @@ fn postgres_starts_from_a_snapshot_under_load() {
     load.finish(LIMIT);
     let postgres = Postgres::start(&data, fixture.folder(), "pg");
     postgres.check();
+    postgres.stop();
+}
+
+/// `--quiesce postgres` makes a checkpoint before the cut, so that the copy has little to recover;
+/// where no server answers, there is no snapshot.
+#[test]
+fn a_snapshot_can_come_behind_a_checkpoint() {
+    let fixture = fixture();
+    let data = fixture.mount("db");
+    postgres::initdb(&data);
+    let postgres = Postgres::start(&data, fixture.folder(), "pg");
+    let checkpoint = || postgres.query("select checkpoint_lsn from pg_control_checkpoint()");
+    postgres.fill(1);
+    let before = checkpoint();
+    let create = |snapshot: &str, host: &str| {
+        let mut command = fixture.command();
+        command.env("PGHOST", host).env("PGUSER", "postgres");
+        run(command.args(["snapshot", "create", snapshot, "--quiesce", "postgres"]))
+    };
+    create("db@quiet", postgres.host()).ok();
+    assert_ne!(checkpoint(), before);
+    create("db@none", "/nowhere").expect_code(1);
+    assert_eq!(fixture.ok(&["snapshot", "ls", "-q"]), "db@quiet");
     postgres.stop();
 }
 

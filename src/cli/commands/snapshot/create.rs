@@ -3,6 +3,7 @@
 use crate::base::{SnapshotName, VolumeName};
 use crate::cli::args::{self, FlushArgs};
 use crate::cli::exit::{Outcome, warn};
+use crate::cli::hooks::HookArgs;
 use crate::cli::{Context, names, output};
 use crate::daemon::{
     By, CreateSnapshots, InspectVolume, Kind, ServiceError, ServiceResult, Source,
@@ -16,8 +17,13 @@ How the words are read:
   --name SNAPSHOT VOLUME...     several volumes in one cut, the same name for each
   --auto VOLUME...              several volumes in one cut, named by the time
 
+A snapshot of a running database is right without any preparation: it starts from it as after a power
+loss. Commands before and after get the names in VOLFS_SNAPSHOT, the one after also VOLFS_RESULT, ok
+or failed.
+
 Examples:
   volfs snapshot create pgdata before-migration
+  volfs snapshot create pgdata nightly --quiesce postgres --after 'logger snapshot: $VOLFS_RESULT'
   volfs snapshot create pgdata@before pgwal@before
   volfs snapshot create --name before pgdata pgwal";
 
@@ -47,6 +53,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     flush: FlushArgs,
+
+    #[command(flatten)]
+    hooks: HookArgs,
 }
 
 impl Args {
@@ -63,7 +72,9 @@ impl Args {
             flush_ms: self.flush.flush_ms(),
             labels: self.labels.into_iter().collect(),
         };
-        let created = context.access.call(By::Anyone, &call)?;
+        let created = self
+            .hooks
+            .around(&call.of, || context.access.call(By::Anyone, &call))?;
         warn(&created.warnings);
         match &created.snapshots[..] {
             [one] => output::line(&one.snapshot)?,

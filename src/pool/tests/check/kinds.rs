@@ -36,27 +36,6 @@ fn records_of_the_catalog_are_checked() {
     assert!(matches!(refused, PoolError::Catalog { .. }), "{refused:?}");
 }
 
-/// A segment's file that somebody has removed under an open pool is told as missing.
-#[test]
-fn a_segment_that_is_gone_is_told() {
-    let mut fixture = sample();
-    let pool = fixture.open();
-    let folder = fixture.path().join("segments");
-    let files = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let data = files
-        .filter(|path| path.extension().is_some_and(|kind| kind == "data"))
-        .min();
-    fs::remove_file(data.unwrap()).unwrap();
-    let found = pool.check(&Silent).unwrap().violations;
-    let told = found.iter().any(|one| match one {
-        Violation::SegmentUnreadable { problem, .. } => problem.contains("missing"),
-        _ => false,
-    });
-    assert!(told, "{found:?}");
-}
-
 /// A volume that accepts no more changes is told, alone, because no walk gets to what it holds in
 /// memory; a check of other volumes says nothing of it.
 #[test]
