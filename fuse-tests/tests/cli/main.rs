@@ -3,12 +3,14 @@
 mod check;
 mod copies;
 mod daemon;
+mod differences;
 mod full_disk;
 mod gc;
 mod mount_helper;
 mod mounting;
 mod owners;
 mod pools;
+mod restore;
 mod snapshots;
 mod users;
 mod volumes;
@@ -60,11 +62,13 @@ fn version_and_help_are_everywhere() {
         "snapshot create",
         "snapshot ls",
         "snapshot inspect",
+        "snapshot diff",
         "snapshot rm",
         "mount",
         "umount",
         "clone",
         "rollback",
+        "restore",
         "check",
         "scrub",
         "gc",
