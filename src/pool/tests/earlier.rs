@@ -43,8 +43,8 @@ fn diff(pool: &Pool) -> DiffReport {
         .unwrap()
 }
 
-/// The present state counts, in memory or not; a restore makes it equal to the snapshot but for what
-/// is new, and survives the death of the daemon.
+/// The present state counts, in memory or not; a restore makes it equal to the snapshot but for
+/// what is new, and survives the death of the daemon.
 #[test]
 fn what_is_put_back_is_durable_and_no_difference() {
     let (mut fixture, content) = changed();
