@@ -11,8 +11,9 @@ use crate::volume::core::layer::Layer;
 use crate::volume::ops::{Difference, How, RestoreOptions, Restored, Watch, compare};
 use crate::volume::{Frozen, Volume};
 
-/// So many files may differ before nobody reads the list any more: it is kept in memory.
-const DIFFERENCES_MAX: usize = 500_000;
+/// So many files may differ before nobody reads the list any more: it is kept in memory, and takes
+/// about 1 KiB for each.
+const DIFFERENCES_MAX: usize = 200_000;
 
 /// A state of a volume: a snapshot or, without one, the present state.
 pub type StateOf<'a> = (&'a VolumeName, Option<&'a SnapshotName>);
@@ -33,7 +34,7 @@ impl Pool {
     /// memory are checkpointed before.
     ///
     /// # Errors
-    /// `Invalid` for volumes that have nothing in common, and for more than 500,000 differences;
+    /// `Invalid` for volumes that have nothing in common, and for more than 200,000 differences;
     /// `Unsealed` for a state whose changes cannot be sealed.
     pub fn compare_states(
         &self,

@@ -4,6 +4,7 @@ mod bad_days;
 mod check;
 mod containment;
 pub(crate) mod crash;
+mod earlier;
 mod full_disk;
 mod gc;
 mod interleavings;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::{NewVolume, Pool, PoolError, PoolOptions, Violation};
+use super::{NewVolume, Pool, PoolError, PoolOptions, PoolResult, Violation};
 use crate::base::progress::Silent;
 use crate::base::{Ino, SnapshotName, VolumeName};
 use crate::volume::ops::{FileKind, NewNode, WriteMode};

@@ -3,6 +3,7 @@
 mod check;
 mod copies;
 mod daemon;
+mod differences;
 mod full_disk;
 mod gc;
 mod limits;
@@ -11,6 +12,7 @@ mod mounting;
 mod owners;
 mod policies;
 mod pools;
+mod restore;
 mod snapshots;
 mod space;
 mod trash;
@@ -67,6 +69,7 @@ fn version_and_help_are_everywhere() {
         "snapshot create",
         "snapshot ls",
         "snapshot inspect",
+        "snapshot diff",
         "snapshot rm",
         "snapshot hold",
         "snapshot release",
@@ -74,6 +77,7 @@ fn version_and_help_are_everywhere() {
         "umount",
         "clone",
         "rollback",
+        "restore",
         "check",
         "scrub",
         "gc",

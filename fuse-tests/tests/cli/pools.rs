@@ -230,6 +230,7 @@ fn flipped_bit_is_an_error_not_wrong_data() {
             " in segment ",
             " at byte ",
             "checksum does not match",
+            "(file '/file')",
         ],
     );
 }

@@ -231,6 +231,78 @@ fn clones_and_rollbacks() {
     assert_eq!(service.rollback(&back).unwrap_err().kind, Kind::NotFound);
 }
 
+/// A file of the volume's root.
+fn write(service: &Service, volume: &str, file: &str, bytes: &[u8]) {
+    let volume = service.pool.open_volume(&volume.parse().unwrap()).unwrap();
+    let (root, who) = (crate::base::Ino::ROOT, crate::volume::Request::default());
+    let new = crate::volume::ops::NewNode {
+        kind: crate::volume::ops::FileKind::Regular,
+        perm: 0o644,
+        umask: 0,
+        rdev: 0,
+    };
+    let ino = match volume.lookup(&who, root, file.as_bytes()) {
+        Ok(attr) => attr.ino,
+        Err(_) => {
+            volume
+                .create(&who, root, file.as_bytes(), &new)
+                .unwrap()
+                .ino
+        }
+    };
+    let mode = crate::volume::ops::WriteMode::default();
+    volume.write_file(&who, ino, 0, bytes, mode).unwrap();
+}
+
+/// Differences and restores are answered with the kinds that scripts look at.
+#[test]
+fn earlier_states_are_compared_and_put_back() {
+    let (_folder, service) = pool();
+    service.create_volume(&new_volume("db")).unwrap();
+    write(&service, "db", "file", b"old");
+    service
+        .create_snapshots(&cut(&[("db", Some("v1"))]))
+        .unwrap();
+    write(&service, "db", "file", b"new");
+
+    let compare = CompareSnapshot {
+        volume: "db".parse().unwrap(),
+        snapshot: "v1".parse().unwrap(),
+        with: None,
+        flush_ms: Some(1000),
+    };
+    let told = service.compare(&compare).unwrap().report;
+    assert_eq!((told.changed, told.differences.len()), (1, 1));
+    let mut other = compare.clone();
+    other.with = Some(source("none", None));
+    assert_eq!(service.compare(&other).unwrap_err().kind, Kind::NotFound);
+    other.with = Some(source("db", Some("v2")));
+    assert_eq!(service.compare(&other).unwrap_err().kind, Kind::NotFound);
+
+    let restore = |paths: &[&str], to: Option<&str>, force| {
+        let call = RestoreFiles {
+            volume: "db".parse().unwrap(),
+            snapshot: "v1".parse().unwrap(),
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            to: to.map(str::to_owned),
+            force,
+            flush_ms: None,
+        };
+        service.restore(&call, &crate::base::progress::Silent)
+    };
+    let refused = |paths: &[&str], to| restore(paths, to, false).unwrap_err();
+    let exists = refused(&["file"], None);
+    assert_eq!(exists.kind, Kind::Exists);
+    assert!(exists.message.contains("'/file'"), "{exists}");
+    assert!(exists.hints[0].contains("--force"), "{exists:?}");
+    assert_eq!(refused(&["none"], None).kind, Kind::NotFound);
+    assert_eq!(refused(&["file"], Some("/none")).kind, Kind::NotFound);
+    assert_eq!(refused(&["../file"], None).kind, Kind::Usage);
+    assert_eq!(refused(&["file"], Some("/file")).kind, Kind::Failed);
+    assert_eq!(restore(&["file"], None, true).unwrap().restored.changed, 1);
+    assert_eq!(service.compare(&compare).unwrap().report.changed, 0);
+}
+
 /// What is not mounted cannot be unmounted, and is told apart from what does not exist.
 #[test]
 fn unmounting_nothing_is_not_found() {

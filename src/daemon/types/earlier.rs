@@ -1,4 +1,4 @@
-//! What was earlier: differences to it, and files put back from it.
+//! Requests and answers about earlier states beside the present one.
 
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,8 @@ pub struct RestoreFiles {
     /// Change files that exist.
     #[serde(default)]
     pub force: bool,
-    /// As in [`CreateSnapshots`](super::CreateSnapshots); what programs have written to files that are restored.
+    /// As in [`CreateSnapshots`](super::CreateSnapshots); what programs have written to files that
+    /// are restored.
     pub flush_ms: Option<u64>,
 }
 

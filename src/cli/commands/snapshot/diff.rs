@@ -12,12 +12,12 @@ use crate::daemon::{InspectSnapshot, ServiceError};
 use crate::volume::ops::{Aspect, Difference, How};
 
 const AFTER_HELP: &str = "\
-Paths start at the volume's root. CHANGED is bytes of the blocks that differ; of what is new or gone,
-of its blocks. A file that was written anew and renamed over the old one is told as changed. A folder
-that was renamed is told once, without what is in it. Access times do not count.
+Paths start at the volume's root. CHANGED is bytes of the blocks that differ; of what is new or
+gone, of its blocks. A file that was written anew and renamed over the old one is told as changed.
+A folder that was renamed is told once, without what is in it. Access times do not count.
 
-It costs what differs, not the size of the volume: what both states share is not read. Of each folder
-in which a file has changed the names are read.
+It costs what differs, not the size of the volume: what both states share is not read. Of each
+folder in which a file has changed the names are read.
 
 Examples:
   volfs snapshot diff pgdata@monday                   # since monday

@@ -1,0 +1,215 @@
+//! `volfs restore`.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use fuse_tests::Fixture;
+use fuse_tests::chance::Chance;
+use fuse_tests::tree::{assert_same, summarize};
+
+use crate::{BUSY, EXISTS, FAILED, NOT_FOUND, USAGE, assert_says};
+
+const MIB: u64 = 1 << 20;
+
+fn random(seed: u64, bytes: u64) -> Vec<u8> {
+    let mut chance = Chance::new(seed);
+    (0..bytes).map(|_| chance.below(256) as u8).collect()
+}
+
+fn segment_bytes(fixture: &Fixture) -> u64 {
+    let entries = fs::read_dir(fixture.pool().join("segments")).unwrap();
+    entries
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+    let mut names: Vec<String> = entries
+        .map(|entry| name(entry).into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Files, folders, links, holes, attributes and names of all kinds.
+fn build(root: &Path) {
+    let base = root.join("base");
+    fs::create_dir(&base).unwrap();
+    fs::create_dir(base.join("empty")).unwrap();
+    fs::create_dir(base.join("deep")).unwrap();
+    fs::write(base.join("deep/file"), random(1, 100_000)).unwrap();
+    fs::write(base.join("run"), "#!/bin/sh").unwrap();
+    fs::set_permissions(base.join("run"), fs::Permissions::from_mode(0o4755)).unwrap();
+    fs::hard_link(base.join("run"), base.join("deep/run-too")).unwrap();
+    symlink("../base/run", base.join("deep/link")).unwrap();
+    let holes = File::create(base.join("holes")).unwrap();
+    holes.write_all_at(b"data", 3 * MIB).unwrap();
+    holes.set_len(9 * MIB).unwrap();
+    std::os::unix::fs::chown(base.join("holes"), Some(7), Some(8)).unwrap();
+    rustix::fs::setxattr(
+        base.join("holes"),
+        "user.note",
+        b"kept",
+        rustix::fs::XattrFlags::empty(),
+    )
+    .unwrap();
+}
+
+/// What was removed is back under the mount at once, though the kernel knew it to be missing, and
+/// takes no room.
+#[test]
+fn a_removed_file_is_back_at_once() {
+    let (fixture, root) = Fixture::mounted();
+    let content = random(2, 24 * MIB);
+    fs::create_dir(root.join("base")).unwrap();
+    fs::write(root.join("base/table"), &content).unwrap();
+    fixture.ok(&["snapshot", "create", "data@before"]);
+    fs::remove_file(root.join("base/table")).unwrap();
+    assert!(!root.join("base/table").exists());
+    assert_eq!(names(&root.join("base")), Vec::<String>::new());
+    let before = segment_bytes(&fixture);
+
+    let told = fixture.ok(&["restore", "data@before", "base/table"]);
+
+    assert_says(&told, &["1 created (24.0 MiB), 0 changed, 0 the same"]);
+    assert_eq!(names(&root.join("base")), ["table"]);
+    assert!(fs::read(root.join("base/table")).unwrap() == content);
+    fixture.umount("data");
+    let grown = segment_bytes(&fixture) - before;
+    assert!(grown < MIB, "{grown} bytes more in segments");
+    assert!(fs::read(fixture.mount("data").join("base/table")).unwrap() == content);
+    fixture.umount("data");
+    fixture.ok(&["check", "--read-data"]);
+}
+
+/// Owners, modes, times, attributes, links and holes come back with a whole folder; in its place,
+/// below another folder, and without a mount.
+#[test]
+fn a_folder_comes_back_as_it_was() {
+    let (fixture, root) = Fixture::mounted();
+    build(&root);
+    fixture.ok(&["snapshot", "create", "data@before"]);
+    let before = summarize(&root.join("base")).unwrap();
+    fs::create_dir(root.join("restored")).unwrap();
+    fixture.ok(&["restore", "data@before", "base", "--to", "/restored"]);
+    assert_same(&before, &summarize(&root.join("restored/base")).unwrap());
+    let [run, too] = ["run", "deep/run-too"].map(|name| {
+        let path = root.join("restored/base").join(name);
+        fs::metadata(path).unwrap()
+    });
+    assert_eq!((run.ino(), run.nlink()), (too.ino(), 2));
+    let holes = fs::metadata(root.join("restored/base/holes")).unwrap();
+    assert!(holes.blocks() * 512 < MIB, "{} blocks", holes.blocks());
+
+    fs::remove_dir_all(root.join("base")).unwrap();
+    fixture.ok(&["restore", "data@before", "base"]);
+    assert_same(&before, &summarize(&root.join("base")).unwrap());
+
+    fs::remove_dir_all(root.join("base")).unwrap();
+    fixture.umount("data");
+    fixture.ok(&["restore", "data@before"]);
+    let root = fixture.mount("data");
+    assert_same(&before, &summarize(&root.join("base")).unwrap());
+    assert_eq!(names(&root), ["base", "restored"]);
+}
+
+/// What exists is left alone without --force, and the refusal names it; with --force what differs is
+/// changed in place, told in bytes, and seen at once in spite of the kernel's caches.
+#[test]
+fn what_exists_is_changed_by_force_only() {
+    let (fixture, root) = Fixture::mounted();
+    let path = root.join("table");
+    let content = random(3, 4 * MIB);
+    fs::write(&path, &content).unwrap();
+    fixture.ok(&["snapshot", "create", "data@before"]);
+    let inode = fs::metadata(&path).unwrap().ino();
+
+    let table = File::options().write(true).open(&path).unwrap();
+    table.write_all_at(&[7; 100], 1_000_000).unwrap();
+    table.write_all_at(b"longer", 4 * MIB).unwrap();
+    drop(table);
+    let changed = fs::read(&path).unwrap();
+    assert!(changed != content);
+    fs::write(root.join("new"), "of today").unwrap();
+
+    let stderr = fixture.fails(EXISTS, &["restore", "data@before", "table"]);
+    assert_says(&stderr, &["'/table'", "--force"]);
+    assert!(fs::read(&path).unwrap() == changed, "refused, but changed");
+
+    let told = fixture.json(&["restore", "data@before", "--force"]);
+    assert_eq!((&told["changed"], &told["created"]), (&1.into(), &0.into()));
+    assert_eq!(told["changed_bytes"], 8192 + 6);
+    assert_eq!(told["compared_bytes"], 4 * MIB + 6);
+    assert!(fs::read(&path).unwrap() == content);
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!((metadata.len(), metadata.ino()), (4 * MIB, inode));
+    assert_eq!(fs::read(root.join("new")).unwrap(), b"of today");
+    let told = fixture.ok(&["restore", "data@before", "table", "--force"]);
+    assert_says(
+        &told,
+        &["0 changed, 1 the same", "0 bytes changed of 4194304 bytes"],
+    );
+}
+
+/// A file that somebody has open is changed under him as long as its size stays; another size is
+/// refused, since the kernel would go on showing the old one.
+#[test]
+fn files_in_use_keep_their_size() {
+    let (fixture, root) = Fixture::mounted();
+    let path = root.join("table");
+    fs::write(&path, vec![1; 100_000]).unwrap();
+    fixture.ok(&["snapshot", "create", "data@before"]);
+    let file = File::options().read(true).write(true).open(&path).unwrap();
+    let mut bytes = vec![0; 100_000];
+    file.write_all_at(&[2; 10_000], 20_000).unwrap();
+    file.read_exact_at(&mut bytes, 0).unwrap();
+
+    let told = fixture.json(&["restore", "data@before", "table", "--force"]);
+    assert_eq!(told["changed"], 1);
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    assert!(bytes == [1; 100_000], "the open file shows old pages");
+
+    file.write_all_at(b"more", 100_000).unwrap();
+    let stderr = fixture.fails(BUSY, &["restore", "data@before", "table", "--force"]);
+    assert_says(&stderr, &["'/table' is open"]);
+    drop(file);
+    fixture.ok(&["restore", "data@before", "table", "--force"]);
+    assert_eq!(fs::metadata(&path).unwrap().len(), 100_000);
+    assert!(fs::read(&path).unwrap() == [1; 100_000]);
+}
+
+/// Wrong words have the codes that they have everywhere, and nothing is changed.
+#[test]
+fn wrong_paths_have_their_codes() {
+    let (fixture, root) = Fixture::mounted();
+    fs::create_dir(root.join("folder")).unwrap();
+    fs::write(root.join("folder/file"), "old").unwrap();
+    fs::write(root.join("other"), "old").unwrap();
+    fixture.ok(&["snapshot", "create", "data@s"]);
+    for (code, arguments, says) in [
+        (NOT_FOUND, &["data@s", "none"][..], "'/none'"),
+        (NOT_FOUND, &["data@s", "folder/file/x"], "'/folder/file/x'"),
+        (NOT_FOUND, &["data@none", "folder"], "data@none"),
+        (
+            NOT_FOUND,
+            &["data@s", "folder", "--to", "/no/where"],
+            "'/no/where'",
+        ),
+        (FAILED, &["data@s", "folder", "--to", "/other"], "no folder"),
+        (USAGE, &["data@s", "folder/../other"], "'..'"),
+        (USAGE, &["data@s", ""], "empty"),
+        (USAGE, &["data", "folder"], "VOLUME@SNAPSHOT"),
+        (EXISTS, &["data@s"], "'/other'"),
+    ] {
+        let stderr = fixture.fails(code, &[&["restore"], arguments].concat());
+        assert_says(&stderr, &[says]);
+    }
+    fs::remove_file(root.join("other")).unwrap();
+    fs::create_dir(root.join("other")).unwrap();
+    let stderr = fixture.fails(FAILED, &["restore", "data@s", "other", "--force"]);
+    assert_says(&stderr, &["'/other' is a folder"]);
+    assert_eq!(names(&root), ["folder", "other"]);
+}
