@@ -1,5 +1,6 @@
 //! Telling the kernel to forget what a rollback made wrong, and to hand over what it holds.
 
+use std::ffi::OsStr;
 use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -59,6 +60,13 @@ impl Notifications {
     pub(crate) fn drop_all_names(&self) -> io::Result<()> {
         rustix::io::write(&self.device, &bare_notification(FUSE_NOTIFY_INC_EPOCH))?;
         Ok(())
+    }
+
+    /// Makes the kernel let go of a name in a folder, and of what is below it as far as nobody uses
+    /// it. Waits for requests on names in this folder.
+    pub(crate) fn drop_name(&self, folder: NodeId, name: &str) -> io::Result<()> {
+        self.notifier
+            .inval_entry(INodeNo(folder.0), OsStr::new(name))
     }
 
     /// Makes the kernel ask for a node's attributes again; its pages stay. A node that the kernel

@@ -17,16 +17,19 @@ use parking_lot::{Condvar, Mutex};
 
 use super::adapter::Adapter;
 use super::attach::{Detach, attach, detach};
+use super::browse::{Browser, Folder, Snapshots};
 use super::capabilities::{Kernel, Wishes};
 use super::errno::chain;
 use super::flush::{FlushReport, flush};
 use super::handles::WriteOpens;
+use super::holders::{Holder, holders_where};
 use super::mount_table::{Visibility, mount_table, visibility};
-use super::node::{Lookups, NodeId};
+use super::node::{Lookups, NodeId, Realm};
 use super::notify::{KernelPages, Notifications};
 use super::operations::{Operations, Shared};
 use super::refresh::Refresher;
 use super::{MountError, MountOptions, bdi, guard, workers};
+use crate::base::{SnapshotId, SnapshotName};
 use crate::volume::{FsError, FsResult, Volume};
 
 /// How long a new mount may take to answer.
@@ -67,8 +70,12 @@ enum Phase {
     Ended(Result<(), Arc<FsError>>),
 }
 
+/// What a mount shows: a volume, and the snapshots of it.
+type Shown = (Arc<Volume>, Option<Arc<dyn Snapshots>>);
+
 struct Live {
     volume: Arc<Volume>,
+    browser: Option<Arc<Browser>>,
     lookups: Arc<Lookups>,
     opens: Arc<WriteOpens>,
     notifications: Arc<Notifications>,
@@ -78,11 +85,14 @@ impl Mount {
     /// Mounts a volume; the mount answers when this returns. A snapshot, or a volume that is
     /// read-only for another reason, is mounted read-only whatever the options say.
     ///
+    /// `snapshots` are shown in it under [`ENTRANCE`](super::ENTRANCE); none: there is no such name.
+    ///
     /// `on_end` is called once, on a thread of the session, when it has ended for whatever reason
     /// (unmounted here or by others, or the connection was cut) and the volume has been synced. It
     /// is not called if this fails.
     pub fn start(
         volume: Arc<Volume>,
+        snapshots: Option<Arc<dyn Snapshots>>,
         mut options: MountOptions,
         on_end: Box<dyn FnOnce() + Send>,
     ) -> Result<Arc<Mount>, MountError> {
@@ -93,18 +103,18 @@ impl Mount {
         options.path = fs::canonicalize(&options.path)
             .map_err(|source| failed("look at", &options.path, source))?;
         let device = attach(&options)?;
-        Self::serve(volume, options, device, on_end)
+        Self::serve((volume, snapshots), options, device, on_end)
     }
 
     /// Starts the session on a mounted filesystem, and takes the mount away if that fails.
     fn serve(
-        volume: Arc<Volume>,
+        shown: Shown,
         options: MountOptions,
         device: OwnedFd,
         on_end: OnEnd,
     ) -> Result<Arc<Mount>, MountError> {
         let path = options.path.clone();
-        let outcome = start_session(volume, &options, device, on_end).and_then(|started| {
+        let outcome = start_session(shown, &options, device, on_end).and_then(|started| {
             let (session, kernel) = started;
             match wait_for_answer(&path) {
                 Ok(device) => Ok(Mount {
@@ -237,6 +247,49 @@ impl Mount {
             }
         }
     }
+
+    /// Makes the kernel list the snapshots anew, after one has come or gone. With no lock held.
+    pub fn snapshots_changed(&self) {
+        let Some(live) = self.session.live() else {
+            return;
+        };
+        if let Err(error) = live.notifications.drop_contents(Folder::Snapshots.node()) {
+            log::warn!("the kernel keeps an old listing of snapshots: {error}");
+        }
+    }
+
+    /// Closes what is open of a snapshot that is removed, and makes the kernel forget it: whoever
+    /// still holds something of it gets ESTALE. Call it before the removal, so that nothing is read
+    /// that garbage collection may take, and after it, for whoever came between. With no lock held.
+    pub fn close_snapshot(&self, snapshot: SnapshotId, name: &SnapshotName) {
+        let Some(live) = self.session.live() else {
+            return;
+        };
+        if let Some(browser) = &live.browser {
+            browser.views().close(snapshot);
+        }
+        let folder = Folder::Snapshots.node();
+        if let Err(error) = live.notifications.drop_name(folder, name.as_str()) {
+            log::warn!("the kernel keeps the name of snapshot {name}: {error}");
+        }
+        self.snapshots_changed();
+    }
+
+    /// Who holds something of the live volume, as [`holders`](super::holders): not who only looks
+    /// at its snapshots.
+    pub fn holders_of_live(&self) -> Vec<Holder> {
+        holders_where(self.device, &|inode| NodeId(inode).is_live())
+    }
+
+    /// Who holds something of a snapshot through this mount.
+    pub fn holders_of_snapshot(&self, snapshot: SnapshotId) -> Vec<Holder> {
+        let browser = self.session.live().and_then(|live| live.browser.clone());
+        let Some(number) = browser.and_then(|browser| browser.views().number_of(snapshot)) else {
+            return Vec::new();
+        };
+        let realm = Realm::View(number);
+        holders_where(self.device, &|inode| NodeId(inode).realm() == realm)
+    }
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> MountError {
@@ -249,7 +302,7 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> MountError {
 
 /// Answers INIT and starts the readers.
 fn start_session(
-    volume: Arc<Volume>,
+    (volume, snapshots): Shown,
     options: &MountOptions,
     device: OwnedFd,
     on_end: OnEnd,
@@ -259,12 +312,14 @@ fn start_session(
     let kernel = Arc::new(OnceLock::new());
     let refresher = Arc::new(Refresher::new());
     let pages = Arc::new(KernelPages::default());
+    let browser = snapshots.map(|snapshots| Arc::new(Browser::new(snapshots, volume.clone())));
     let shared = Shared {
         volume: volume.clone(),
         lookups: lookups.clone(),
         opens: opens.clone(),
         refresher: refresher.clone(),
         pages: pages.clone(),
+        browser: browser.clone(),
     };
     let operations = Operations::start(shared, options).map_err(failed)?;
     let adapter = Adapter {
@@ -296,6 +351,7 @@ fn start_session(
         lookups,
         opens,
         notifications,
+        browser,
     };
     let state = Arc::new(SessionState {
         phase: Mutex::new(Phase::Running),
