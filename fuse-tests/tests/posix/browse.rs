@@ -638,7 +638,8 @@ fn who_looks_on_holds_the_mount() {
         "{refused}"
     );
     drop(held);
-    let path = rustix::fs::open(snapshots(&root), OFlags::PATH, Mode::empty()).unwrap();
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let path = rustix::fs::open(snapshots(&root), flags, Mode::empty()).unwrap();
     fixture.fails(4, &["umount", "data"]);
     drop(path);
     fixture.umount("data");

@@ -271,3 +271,49 @@ fn check_same_place(session: &Session, place: &Place, request: &MountVolume) -> 
     );
     Err(ServiceError::new(Kind::Busy, message).hint(format!("unmount it first: volfs umount {at}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::mounts::PoolSnapshots;
+    use crate::pool::{NewVolume, Pool, PoolOptions};
+    use crate::volume::ops::{FileKind, NewNode};
+
+    /// Only a volume with such a file of its own hides its snapshots; a snapshot shows none.
+    #[test]
+    fn a_file_in_the_way_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        Pool::create(folder.path()).unwrap();
+        let pool = Pool::open(folder.path(), PoolOptions::default()).unwrap();
+        let new = NewVolume {
+            name: "v".parse().unwrap(),
+            block_size: None,
+            labels: Default::default(),
+            uid: 0,
+            gid: 0,
+            mode: 0o755,
+        };
+        pool.create_volume(&new).unwrap();
+        let volume = pool.open_volume(&new.name).unwrap();
+        let opened = |shows: bool| {
+            let snapshots = || PoolSnapshots::new(pool.clone(), new.name.clone());
+            Opened {
+                volume: volume.clone(),
+                snapshots: shows.then(|| Arc::new(snapshots()) as Arc<dyn Snapshots>),
+            }
+        };
+        assert!(!opened(true).hides_snapshots());
+        let file = NewNode {
+            kind: FileKind::Regular,
+            perm: 0o644,
+            umask: 0,
+            rdev: 0,
+        };
+        let name = ENTRANCE.as_bytes();
+        volume
+            .create(&Request::default(), Ino::ROOT, name, &file)
+            .unwrap();
+        assert!(opened(true).hides_snapshots());
+        assert!(!opened(false).hides_snapshots());
+    }
+}

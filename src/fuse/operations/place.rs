@@ -64,11 +64,10 @@ impl<T: Transport> Operations<T> {
         if nodes.iter().all(|node| node.is_live()) {
             return caller.request(nodes);
         }
+        // What is gone is gone, before it is anything else.
         for node in nodes {
-            match node.realm() {
-                Realm::Live => caller.request(&[*node]).map(drop)?,
-                Realm::Entrance => {}
-                Realm::View(number) => self.view(number).map(drop)?,
+            if let Realm::View(number) = node.realm() {
+                self.view(number)?;
             }
         }
         let is_one = nodes.windows(2).all(|two| two[0].realm() == two[1].realm());
