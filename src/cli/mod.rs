@@ -60,6 +60,9 @@ enum Command {
     #[command(subcommand, visible_alias = "vol")]
     Volume(volume::Command),
     /// Create, list, compare, inspect and remove snapshots
+    ///
+    /// Where a volume is mounted, MOUNTPOINT/.volfs/snapshots/SNAPSHOT shows what a snapshot holds,
+    /// read-only: `cp -a` from there brings a file back. The folder is in no listing.
     #[command(subcommand, visible_alias = "snap")]
     Snapshot(snapshot::Command),
     Mount(mount::Args),

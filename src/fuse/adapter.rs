@@ -16,7 +16,7 @@ use fuser::{
 };
 
 use super::capabilities::{Kernel, Wishes, negotiate};
-use super::convert::{self, FOREVER, GENERATION};
+use super::convert;
 use super::errno::{Errno, report};
 use super::guard;
 use super::handles::Handle;
@@ -53,8 +53,8 @@ impl Adapter {
         let _busy = self.operations.readers.enter();
         guard::catch(operation, || {
             run(&self.operations).map_err(|error| {
-                let volume = self.operations.label();
-                report(operation, volume, NodeId(node.0), &error)
+                let node = NodeId(node.0);
+                report(operation, &self.operations.label(node), node, &error)
             })
         })
         .flatten()
@@ -389,8 +389,9 @@ impl Filesystem for Adapter {
                 NodeId(ino.0),
                 offset,
                 &mut |entry, attr| {
+                    let (ttl, generation) = (convert::name_ttl(attr), convert::generation(attr));
                     let (name, attr) = (OsStr::from_bytes(entry.name), convert::file_attr(attr));
-                    !reply.add(attr.ino, entry.cookie, name, &FOREVER, &attr, GENERATION)
+                    !reply.add(attr.ino, entry.cookie, name, &ttl, &attr, generation)
                 },
             )
         });

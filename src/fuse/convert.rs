@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{FileAttr, FileType, Generation, INodeNo, RenameFlags, TimeOrNow, WriteFlags};
 
+use super::browse::is_fleeting;
 use super::handles::Handle;
-use super::node::NodeId;
+use super::node::{NodeId, Realm};
 use crate::base::Timestamp;
 use crate::volume::ops::{
     AllocateMode, Attr, FileKind, NewNode, RenameMode, Seek, SetTime, WriteMode, XattrMode,
@@ -15,8 +16,33 @@ use crate::volume::{FsError, FsResult};
 /// How long the kernel may believe a name or attributes: we are the only ones who change them.
 pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// A node id is never used twice on a connection, so that nothing needs a generation.
+/// A node id of the live volume is never used twice on a connection, so that it needs no
+/// generation.
 pub(crate) const GENERATION: Generation = Generation(0);
+
+/// The generation of a node: a view's tells whose it is, for its number is given again.
+pub(crate) fn generation(attr: &Attr) -> Generation {
+    match NodeId::of(attr).realm() {
+        Realm::View(_) => Generation(attr.generation.into()),
+        Realm::Live | Realm::Entrance => GENERATION,
+    }
+}
+
+/// How long the kernel may believe the name that has led to a node.
+pub(crate) fn name_ttl(attr: &Attr) -> Duration {
+    match is_fleeting(NodeId::of(attr)) {
+        true => Duration::ZERO,
+        false => FOREVER,
+    }
+}
+
+/// How long the kernel may believe a node's attributes.
+pub(crate) fn attr_ttl(attr: &Attr) -> Duration {
+    match NodeId::of(attr).realm() {
+        Realm::Entrance => Duration::ZERO,
+        Realm::Live | Realm::View(_) => FOREVER,
+    }
+}
 
 /// Permission bits with suid, sgid and sticky.
 const PERM_MASK: u32 = 0o7777;
@@ -24,7 +50,8 @@ const PERM_MASK: u32 = 0o7777;
 pub(crate) fn file_attr(attr: &Attr) -> FileAttr {
     FileAttr {
         // fuser takes both the node id and st_ino from here. So st_ino bears the epoch's bits
-        // after a rollback of a mounted volume; before one it is the plain inode number.
+        // after a rollback of a mounted volume; before one it is the plain inode number. What is
+        // seen of a snapshot bears its view's number, as it must: the device is the same.
         ino: INodeNo(NodeId::of(attr).0),
         size: attr.size,
         blocks: attr.blocks_512,
@@ -250,6 +277,25 @@ mod tests {
         assert_eq!(got.mtime, UNIX_EPOCH - Duration::new(4, 750_000_000));
         assert_eq!(got.ctime, UNIX_EPOCH + Duration::new(5, 6));
         assert_eq!(negative_entry().ino, INodeNo(0));
+    }
+
+    /// Names that lead to snapshots are asked for each time; what is in one stays as it is, and
+    /// tells by its generation of which it is.
+    #[test]
+    fn snapshots_come_and_go_and_do_not_change() {
+        let of = |realm: Realm, ino| Attr {
+            ino: Ino(ino),
+            epoch: realm.bits(),
+            generation: 77,
+            ..attr()
+        };
+        let told = |attr: &Attr| (name_ttl(attr), attr_ttl(attr), generation(attr).0);
+        let (never, view) = (Duration::ZERO, Realm::View(3));
+        assert_eq!(told(&attr()), (FOREVER, FOREVER, 0));
+        assert_eq!(told(&of(Realm::Live, 1)), (FOREVER, FOREVER, 0));
+        assert_eq!(told(&of(Realm::Entrance, 1)), (never, never, 0));
+        assert_eq!(told(&of(view, 1)), (never, FOREVER, 77));
+        assert_eq!(told(&of(view, 2)), (FOREVER, FOREVER, 77));
     }
 
     /// Times of SETATTR come through as the kernel sent them, before 1970 too, where fuser errs.

@@ -37,6 +37,7 @@ impl Errno {
             FsError::PermissionDenied => libc::EACCES,
             FsError::NotPermitted => libc::EPERM,
             FsError::ReadOnly => libc::EROFS,
+            FsError::OtherVolume => libc::EXDEV,
             FsError::TooManyLinks => libc::EMLINK,
             FsError::FileTooBig => libc::EFBIG,
             // Not ENOSYS: the kernel would take that as "never ask again".
@@ -214,7 +215,7 @@ mod tests {
     fn every_outcome_has_its_number_and_level() {
         use Level::{Debug, Error, Info, Warn};
         let ino = Ino(9);
-        let table: [(FsError, i32, Level); 31] = [
+        let table: [(FsError, i32, Level); 32] = [
             (FsError::NotFound, 2, Debug),
             (FsError::Exists, 17, Debug),
             (FsError::NotDirectory(ino), 20, Debug),
@@ -229,6 +230,7 @@ mod tests {
             (FsError::PermissionDenied, 13, Debug),
             (FsError::NotPermitted, 1, Debug),
             (FsError::ReadOnly, 30, Debug),
+            (FsError::OtherVolume, 18, Debug),
             (FsError::TooManyLinks, 31, Debug),
             (FsError::FileTooBig, 27, Debug),
             (FsError::Unsupported("collapse"), 95, Debug),

@@ -23,11 +23,17 @@ pub struct Holder {
 /// process; one entry per process, in order of process id. Processes that this one may not look
 /// into are left out.
 pub fn holders(device: u64) -> Vec<Holder> {
+    holders_where(device, &|_| true)
+}
+
+/// The same for those inodes (`st_ino`) of the filesystem that are asked for.
+pub(crate) fn holders_where(device: u64, is_meant: &dyn Fn(u64) -> bool) -> Vec<Holder> {
+    let is_meant = |(found, inode): (u64, u64)| found == device && is_meant(inode);
     let own = std::process::id();
     let mut found: Vec<Holder> = process_folders()
         .filter(|(pid, _)| *pid != own)
         .filter_map(|(pid, folder)| {
-            let what = first_hold(&folder, device)?;
+            let what = first_hold(&folder, &is_meant)?;
             Some(Holder {
                 pid,
                 command: command(&folder),
@@ -61,10 +67,11 @@ pub(crate) fn descriptor_links(process: &Path) -> impl Iterator<Item = PathBuf> 
         .map(|entry| entry.path())
 }
 
-/// Device number of what a link leads to, without a request to that filesystem.
-pub(crate) fn device_of(link: &Path) -> Option<u64> {
-    let stat = statx(CWD, link, AtFlags::STATX_DONT_SYNC, StatxFlags::empty()).ok()?;
-    Some(makedev(stat.stx_dev_major, stat.stx_dev_minor))
+/// Device and inode number of what a link leads to, without a request to that filesystem.
+fn file_of(link: &Path) -> Option<(u64, u64)> {
+    let stat = statx(CWD, link, AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok()?;
+    let device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
+    Some((device, stat.stx_ino))
 }
 
 fn command(process: &Path) -> String {
@@ -72,19 +79,19 @@ fn command(process: &Path) -> String {
     String::from_utf8_lossy(&name).trim_end().to_owned()
 }
 
-fn first_hold(process: &Path, device: u64) -> Option<String> {
+fn first_hold(process: &Path, is_meant: &dyn Fn((u64, u64)) -> bool) -> Option<String> {
     for (link, what) in [
         ("cwd", "working folder"),
         ("root", "root folder"),
         ("exe", "program"),
     ] {
         let link = process.join(link);
-        if device_of(&link) == Some(device) {
+        if file_of(&link).is_some_and(is_meant) {
             return Some(describe(what, &link));
         }
     }
     for link in descriptor_links(process) {
-        if device_of(&link) == Some(device) {
+        if file_of(&link).is_some_and(is_meant) {
             return Some(describe("open file", &link));
         }
     }
@@ -93,7 +100,7 @@ fn first_hold(process: &Path, device: u64) -> Option<String> {
     let (_, path) = maps
         .lines()
         .filter_map(mapping)
-        .find(|(mapped, _)| *mapped == device)?;
+        .find(|(mapped, _)| is_meant(*mapped))?;
     Some(format!("mapped file {path}"))
 }
 
@@ -104,9 +111,9 @@ fn describe(what: &str, link: &Path) -> String {
     }
 }
 
-/// Device number and path of a line in `/proc/PID/maps`:
+/// Device number, inode number and path of a line in `/proc/PID/maps`:
 /// `7f00-7f01 r-xp 00000000 fd:02 34521 /usr/bin/app`.
-fn mapping(line: &str) -> Option<(u64, &str)> {
+fn mapping(line: &str) -> Option<((u64, u64), &str)> {
     let mut rest = line;
     let mut field = || {
         let (field, behind) = rest.split_once(' ')?;
@@ -121,7 +128,8 @@ fn mapping(line: &str) -> Option<(u64, &str)> {
     let hex = |text| u32::from_str_radix(text, 16).ok();
     // Memory without a file has device 0:0 and no path.
     let (inode, path) = rest.split_once(' ').unwrap_or((rest, ""));
-    (inode != "0").then_some((makedev(hex(major)?, hex(minor)?), path.trim_start()))
+    let (device, inode) = (makedev(hex(major)?, hex(minor)?), inode.parse().ok()?);
+    (inode != 0).then_some(((device, inode), path.trim_start()))
 }
 
 #[cfg(test)]
@@ -137,10 +145,11 @@ mod tests {
     #[test]
     fn lines_of_maps_are_parsed() {
         let line = "7f00-7f01 r-xp 00000000 fd:02 34521                      /srv/a file.so";
-        assert_eq!(mapping(line), Some((makedev(0xfd, 2), "/srv/a file.so")));
+        let file = (makedev(0xfd, 2), 34521);
+        assert_eq!(mapping(line), Some((file, "/srv/a file.so")));
         assert_eq!(
             mapping("7f00-7f01 rw-s 00000000 00:33 12"),
-            Some((makedev(0, 0x33), ""))
+            Some(((makedev(0, 0x33), 12), ""))
         );
         assert_eq!(
             mapping("7f00-7f01 rw-p 00000000 00:00 0       [heap]"),
@@ -150,12 +159,13 @@ mod tests {
         assert_eq!(mapping(""), None);
     }
 
-    /// The device number found without asking the filesystem is that of stat.
+    /// The numbers found without asking the filesystem are those of stat.
     #[test]
-    fn device_numbers_are_those_of_stat() {
-        let expected = fs::metadata("/proc/self").unwrap().dev();
-        assert_eq!(device_of(Path::new("/proc/self")), Some(expected));
-        assert_eq!(device_of(Path::new("/no/such/file")), None);
+    fn numbers_of_files_are_those_of_stat() {
+        let folder = tempfile::tempdir().unwrap();
+        let stat = fs::metadata(folder.path()).unwrap();
+        assert_eq!(file_of(folder.path()), Some((stat.dev(), stat.ino())));
+        assert_eq!(file_of(Path::new("/no/such/file")), None);
     }
 
     /// A process is found by its open file, by its folder, and says which.
@@ -164,7 +174,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("held");
         fs::write(&path, "x").unwrap();
-        let device = fs::metadata(&path).unwrap().dev();
+        let stat = fs::metadata(&path).unwrap();
+        let device = stat.dev();
         let elsewhere = makedev(0xfff, 0xfff);
 
         let mut child = Command::new("cat")
@@ -179,6 +190,8 @@ mod tests {
         input.write_all(b"!").unwrap();
         output.read_exact(&mut [0]).unwrap();
         let found = holders(device);
+        let of_file = holders_where(device, &|inode| inode == stat.ino());
+        let of_no_file = holders_where(device, &|_| false);
         let links: Vec<PathBuf> = descriptor_links(Path::new("/proc/self")).collect();
 
         let holder = found
@@ -194,7 +207,13 @@ mod tests {
         );
         assert!(found.iter().all(|holder| holder.pid != std::process::id()));
         assert!(links.len() > 2);
-        assert!(holders(elsewhere).is_empty());
+        assert!(holders(elsewhere).is_empty() && of_no_file.is_empty());
+        let held: Vec<(u32, &str)> = of_file
+            .iter()
+            .map(|holder| (holder.pid, holder.what.as_str()))
+            .collect();
+        let expected = format!("open file {}", path.display());
+        assert_eq!(held, [(child.id(), expected.as_str())]);
         drop(input);
         child.wait().unwrap();
     }

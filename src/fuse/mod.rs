@@ -5,6 +5,7 @@
 //!                                  |-- sync_queue   fsync: one reader flushes, the others park
 //!                                  |-- workers      reads when no reader stays idle; reaping
 //!                                  |-- seek         holes that may hide what only the kernel has
+//!                                  `-- browse       snapshots, seen through the live mount
 //! session   mounts, runs the readers, ends; flush and holders look at the mount from outside
 //! ```
 //!
@@ -15,6 +16,7 @@
 mod adapter;
 mod attach;
 mod bdi;
+mod browse;
 mod capabilities;
 mod convert;
 mod errno;
@@ -38,6 +40,7 @@ mod workers;
 
 use std::path::PathBuf;
 
+pub use browse::{ENTRANCE, Snapshot, Snapshots};
 pub use error::MountError;
 pub use flush::FlushReport;
 pub use flush_helper::{SUBCOMMAND as FLUSH_SUBCOMMAND, helper_main as flush_helper_main};

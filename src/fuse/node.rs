@@ -8,30 +8,64 @@ use parking_lot::Mutex;
 
 use crate::base::Ino;
 use crate::volume::ops::Attr;
-use crate::volume::{FsError, FsResult};
+use crate::volume::{EPOCH_MAX, FsError, FsResult};
 
 const INO_BITS: u32 = 48;
 const SHARDS: usize = 64;
+
+/// Set in the upper 16 bits of what is no part of the live volume: they never look like an epoch,
+/// nor like a negative number.
+const OUTSIDE: u16 = EPOCH_MAX + 1;
+
+/// The highest number of a view.
+pub(crate) const VIEW_MAX: u16 = OUTSIDE - 1;
+
+/// What a node id says besides the inode number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Realm {
+    /// The volume that is mounted.
+    Live,
+    /// The folders that lead to the snapshots (`browse`): in no volume.
+    Entrance,
+    /// A snapshot, under the number of its view.
+    View(u16),
+}
+
+impl Realm {
+    /// The upper 16 bits of its node ids; of the live volume they are the rollback epoch.
+    pub(crate) fn bits(self) -> u16 {
+        match self {
+            Realm::Live => 0,
+            Realm::Entrance => OUTSIDE,
+            Realm::View(number) => OUTSIDE | number,
+        }
+    }
+}
 
 /// `rollback epoch << 48 | inode number`; the root is 1 in every epoch.
 ///
 /// A rollback puts another state under the kernel's feet. What it still knows of the old one bears
 /// the old epoch, so that no late request of the old state can touch the new one.
+///
+/// Snapshots that are seen through the mount have inodes of the same numbers and the same device:
+/// their nodes bear `1 << 14 | number of the view` where others have an epoch. Epochs have 14 bits
+/// for that reason, and views and epochs cannot be taken for each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeId(pub(crate) u64);
 
 impl NodeId {
     pub(crate) const ROOT: NodeId = NodeId(Ino::ROOT.0);
 
-    pub(crate) fn new(epoch: u16, ino: Ino) -> NodeId {
+    /// The upper bits of an epoch or of [`Realm::bits`] above an inode number.
+    pub(crate) fn new(bits: u16, ino: Ino) -> NodeId {
         debug_assert!(
             ino.0 >> INO_BITS == 0,
             "inode number {ino} is above 48 bits"
         );
-        if ino == Ino::ROOT {
+        if ino == Ino::ROOT && bits & OUTSIDE == 0 {
             return NodeId::ROOT;
         }
-        NodeId(u64::from(epoch) << INO_BITS | ino.0)
+        NodeId(u64::from(bits) << INO_BITS | ino.0)
     }
 
     pub(crate) fn of(attr: &Attr) -> NodeId {
@@ -46,13 +80,28 @@ impl NodeId {
     pub(crate) fn epoch(self) -> Option<u16> {
         (self != NodeId::ROOT).then_some((self.0 >> INO_BITS) as u16)
     }
+
+    pub(crate) fn realm(self) -> Realm {
+        let bits = (self.0 >> INO_BITS) as u16;
+        match bits & !OUTSIDE {
+            _ if bits & OUTSIDE == 0 => Realm::Live,
+            0 => Realm::Entrance,
+            number => Realm::View(number & VIEW_MAX),
+        }
+    }
+
+    pub(crate) fn is_live(self) -> bool {
+        self.realm() == Realm::Live
+    }
 }
 
 impl fmt::Debug for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.epoch() {
-            None => f.write_str("root"),
-            Some(epoch) => write!(f, "{}@{epoch}", self.ino()),
+        match (self.realm(), self.epoch()) {
+            (_, None) => f.write_str("root"),
+            (Realm::Live, Some(epoch)) => write!(f, "{}@{epoch}", self.ino()),
+            (Realm::Entrance, _) => write!(f, "{}@.volfs", self.ino()),
+            (Realm::View(number), _) => write!(f, "{}@view {number}", self.ino()),
         }
     }
 }
@@ -144,7 +193,8 @@ mod tests {
     fn node_ids_join_epoch_and_inode() {
         assert_eq!(NodeId::new(0, Ino(7)).0, 7);
         assert_eq!(NodeId::new(3, Ino(7)).0, 0x0003_0000_0000_0007);
-        assert_eq!(NodeId::new(0xffff, Ino((1 << 48) - 1)).0, u64::MAX);
+        let largest = NodeId::new(EPOCH_MAX, Ino((1 << 48) - 1));
+        assert_eq!(largest.0, 0x3fff_ffff_ffff_ffff);
         assert_eq!(
             format!("{:?} {:?}", NodeId::new(3, Ino(7)), NodeId::ROOT),
             "7@3 root"
@@ -157,6 +207,27 @@ mod tests {
         assert_eq!(NodeId::new(9, Ino::ROOT), NodeId(1));
         assert_eq!(NodeId::ROOT.epoch(), None);
         assert_eq!(NodeId::ROOT.ino(), Ino::ROOT);
+    }
+
+    /// What is outside of the live volume bears numbers that no epoch can have, its roots too.
+    #[test]
+    fn realms_are_apart() {
+        let ino = Ino(7);
+        assert_eq!(NodeId::new(EPOCH_MAX, ino).realm(), Realm::Live);
+        assert_eq!(NodeId::ROOT.realm(), Realm::Live);
+        for realm in [Realm::Entrance, Realm::View(1), Realm::View(VIEW_MAX)] {
+            let (root, node) = (
+                NodeId::new(realm.bits(), Ino::ROOT),
+                NodeId::new(realm.bits(), ino),
+            );
+            assert_eq!((root.realm(), node.realm()), (realm, realm));
+            assert_eq!((root.ino(), node.ino()), (Ino::ROOT, ino));
+            assert!(!root.is_live() && root != NodeId::ROOT);
+            assert!(root.0 > NodeId::new(EPOCH_MAX, ino).0 && i64::try_from(node.0).is_ok());
+        }
+        let view = NodeId::new(Realm::View(3).bits(), ino);
+        assert_eq!(view.0, 0x4003_0000_0000_0007);
+        assert_eq!(format!("{view:?}"), "7@view 3");
     }
 
     /// A request's epoch is that of its nodes other than the root; two epochs are stale.
@@ -206,7 +277,7 @@ mod tests {
     proptest! {
         /// Epoch and inode number survive the way through a node id.
         #[test]
-        fn node_ids_round_trip(epoch: u16, ino in 2u64..1 << 48) {
+        fn node_ids_round_trip(epoch in 0..=EPOCH_MAX, ino in 2u64..1 << 48) {
             let node = NodeId::new(epoch, Ino(ino));
             prop_assert_eq!((node.epoch(), node.ino()), (Some(epoch), Ino(ino)));
         }

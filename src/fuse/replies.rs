@@ -41,15 +41,15 @@ answer!(ReplyWrite, u32, |reply, bytes| reply.written(bytes));
 answer!(ReplyData, Vec<u8>, |reply, bytes| reply.data(&bytes));
 answer!(ReplyLseek, u64, |reply, offset| reply.offset(offset as i64));
 answer!(ReplyAttr, Attr, |reply, attr| reply
-    .attr(&FOREVER, &convert::file_attr(&attr)));
+    .attr(&convert::attr_ttl(&attr), &convert::file_attr(&attr)));
 answer!(ReplyOpen, Handle, |reply, handle| reply
     .opened(FileHandle(handle.0), cache_policy(handle)));
-answer!(ReplyEntry, Attr, |reply, attr| {
-    reply.entry(&FOREVER, &convert::file_attr(&attr), GENERATION);
-});
+answer!(ReplyEntry, Attr, |reply, attr| send_entry(reply, &attr));
 answer!(ReplyEntry, Option<Attr>, |reply, found| {
-    let attr = found.map_or_else(convert::negative_entry, |attr| convert::file_attr(&attr));
-    reply.entry(&FOREVER, &attr, GENERATION);
+    match found {
+        Some(attr) => send_entry(reply, &attr),
+        None => reply.entry(&FOREVER, &convert::negative_entry(), GENERATION),
+    }
 });
 answer!(ReplyCreate, (Attr, Handle), |reply, created| {
     let (attr, handle) = created;
@@ -70,6 +70,15 @@ answer!(ReplyStatfs, StatFs, |reply, stat| {
         unit,
     );
 });
+
+fn send_entry(reply: ReplyEntry, attr: &Attr) {
+    reply.entry_with_ttls(
+        &convert::attr_ttl(attr),
+        &convert::name_ttl(attr),
+        &convert::file_attr(attr),
+        convert::generation(attr),
+    );
+}
 
 impl<'a> Answer<&'a [u8]> for ReplyData {
     fn send(self, outcome: Result<&'a [u8], Errno>) {

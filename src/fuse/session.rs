@@ -1,5 +1,7 @@
 //! A running mount, from mount(2) to the end of its session.
 
+mod changes;
+
 use std::any::Any;
 use std::fs;
 use std::io;
@@ -9,7 +11,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use fuser::{Config, Session, SessionACL};
@@ -17,6 +19,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::adapter::Adapter;
 use super::attach::{Detach, attach, detach};
+use super::browse::{Browser, Snapshots};
 use super::capabilities::{Kernel, Wishes};
 use super::errno::chain;
 use super::flush::{FlushReport, flush};
@@ -27,7 +30,6 @@ use super::notify::{KernelPages, Notifications};
 use super::operations::{Operations, Shared};
 use super::refresh::Refresher;
 use super::{MountError, MountOptions, bdi, guard, workers};
-use crate::base::Ino;
 use crate::volume::{FsError, FsResult, Volume};
 
 /// How long a new mount may take to answer.
@@ -36,10 +38,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the kernel may take to end a session after umount(2): longer only if another mount
 /// of the same filesystem is left somewhere.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long the kernel may take to let go of a file that nobody uses, and how often it is asked.
-const LET_GO_TIMEOUT: Duration = Duration::from_millis(100);
-const LET_GO_PAUSE: Duration = Duration::from_millis(1);
 
 /// Called once, when a session has ended and its volume has been synced.
 type OnEnd = Box<dyn FnOnce() + Send>;
@@ -72,8 +70,12 @@ enum Phase {
     Ended(Result<(), Arc<FsError>>),
 }
 
+/// What a mount shows: a volume, and the snapshots of it.
+type Shown = (Arc<Volume>, Option<Arc<dyn Snapshots>>);
+
 struct Live {
     volume: Arc<Volume>,
+    browser: Option<Arc<Browser>>,
     lookups: Arc<Lookups>,
     opens: Arc<WriteOpens>,
     notifications: Arc<Notifications>,
@@ -83,11 +85,14 @@ impl Mount {
     /// Mounts a volume; the mount answers when this returns. A snapshot, or a volume that is
     /// read-only for another reason, is mounted read-only whatever the options say.
     ///
+    /// `snapshots` are shown in it under [`ENTRANCE`](super::ENTRANCE); none: there is no such name.
+    ///
     /// `on_end` is called once, on a thread of the session, when it has ended for whatever reason
     /// (unmounted here or by others, or the connection was cut) and the volume has been synced. It
     /// is not called if this fails.
     pub fn start(
         volume: Arc<Volume>,
+        snapshots: Option<Arc<dyn Snapshots>>,
         mut options: MountOptions,
         on_end: Box<dyn FnOnce() + Send>,
     ) -> Result<Arc<Mount>, MountError> {
@@ -98,18 +103,18 @@ impl Mount {
         options.path = fs::canonicalize(&options.path)
             .map_err(|source| failed("look at", &options.path, source))?;
         let device = attach(&options)?;
-        Self::serve(volume, options, device, on_end)
+        Self::serve((volume, snapshots), options, device, on_end)
     }
 
     /// Starts the session on a mounted filesystem, and takes the mount away if that fails.
     fn serve(
-        volume: Arc<Volume>,
+        shown: Shown,
         options: MountOptions,
         device: OwnedFd,
         on_end: OnEnd,
     ) -> Result<Arc<Mount>, MountError> {
         let path = options.path.clone();
-        let outcome = start_session(volume, &options, device, on_end).and_then(|started| {
+        let outcome = start_session(shown, &options, device, on_end).and_then(|started| {
             let (session, kernel) = started;
             match wait_for_answer(&path) {
                 Ok(device) => Ok(Mount {
@@ -242,46 +247,6 @@ impl Mount {
             }
         }
     }
-
-    /// Makes the kernel look a name up again, which means something else now than it was told. As
-    /// for all of these: with no lock held.
-    pub fn forget_name(&self, epoch: u16, folder: Ino, name: &[u8]) {
-        let folder = NodeId::new(epoch, folder);
-        if let Some(live) = self.session.live_with(folder)
-            && let Err(error) = live.notifications.drop_name(folder, name)
-        {
-            log::warn!("the kernel keeps a name in {folder:?}: {error}");
-        }
-    }
-
-    /// Makes the kernel forget attributes and pages of an inode, or the names of a folder.
-    pub fn forget_inode(&self, epoch: u16, ino: Ino) {
-        let node = NodeId::new(epoch, ino);
-        if let Some(live) = self.session.live_with(node)
-            && let Err(error) = live.notifications.drop_contents(node)
-        {
-            log::warn!("the kernel keeps pages of {node:?}: {error}");
-        }
-    }
-
-    /// Makes the kernel let go of a file. False: it is in use, and as long as it is the kernel
-    /// shows the size and the times that it knows, whatever it is told.
-    pub fn let_go(&self, epoch: u16, (folder, name): (Ino, &[u8]), ino: Ino) -> bool {
-        let node = NodeId::new(epoch, ino);
-        let deadline = Instant::now() + LET_GO_TIMEOUT;
-        self.forget_name(epoch, folder, name);
-        while let Some(live) = self.session.live_with(node) {
-            if Instant::now() >= deadline {
-                return !self.options.writeback_cache();
-            }
-            if self.kernel.can_prune {
-                // It stays while it is in use; for a moment, the closing uses it.
-                let _ = live.notifications.drop_unused(node);
-            }
-            thread::sleep(LET_GO_PAUSE);
-        }
-        true
-    }
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> MountError {
@@ -294,7 +259,7 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> MountError {
 
 /// Answers INIT and starts the readers.
 fn start_session(
-    volume: Arc<Volume>,
+    (volume, snapshots): Shown,
     options: &MountOptions,
     device: OwnedFd,
     on_end: OnEnd,
@@ -304,12 +269,14 @@ fn start_session(
     let kernel = Arc::new(OnceLock::new());
     let refresher = Arc::new(Refresher::new());
     let pages = Arc::new(KernelPages::default());
+    let browser = snapshots.map(|snapshots| Arc::new(Browser::new(snapshots, volume.clone())));
     let shared = Shared {
         volume: volume.clone(),
         lookups: lookups.clone(),
         opens: opens.clone(),
         refresher: refresher.clone(),
         pages: pages.clone(),
+        browser: browser.clone(),
     };
     let operations = Operations::start(shared, options).map_err(failed)?;
     let adapter = Adapter {
@@ -341,6 +308,7 @@ fn start_session(
         lookups,
         opens,
         notifications,
+        browser,
     };
     let state = Arc::new(SessionState {
         phase: Mutex::new(Phase::Running),

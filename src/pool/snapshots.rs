@@ -11,8 +11,8 @@ use super::volumes::{of, reap};
 use super::{NewSnapshot, Pool, PoolError, PoolResult, Rollback, SnapshotInfo};
 use crate::base::{Lsn, SnapshotId, SnapshotName, Value, VolumeId, VolumeName};
 use crate::journal::Change;
-use crate::volume::Volume;
 use crate::volume::core::volume::VolumeSettings;
+use crate::volume::{EPOCH_MAX, Volume};
 
 /// Frozen layers that a volume may stand on before the next cut waits for a checkpoint: a read
 /// looks through each of them, and each holds memory.
@@ -101,6 +101,27 @@ impl Pool {
             .collect();
         snapshots.sort_by(|a, b| (&a.volume, a.lsn, a.id).cmp(&(&b.volume, b.lsn, b.id)));
         Ok(snapshots)
+    }
+
+    /// One snapshot.
+    pub fn snapshot_info(
+        &self,
+        volume: &VolumeName,
+        name: &SnapshotName,
+    ) -> PoolResult<SnapshotInfo> {
+        let catalog = self.catalog.lock();
+        let (id, entry) = catalog.snapshot(volume, name)?;
+        let block_size = catalog.volume(volume)?.record.block_size;
+        Ok(info(id, volume, entry, block_size))
+    }
+
+    /// How many snapshots a volume has, and the number of the newest. Numbers rise and are never
+    /// used twice, so that both are the same only while no snapshot has come or gone.
+    pub fn snapshot_count(&self, volume: &VolumeName) -> PoolResult<(usize, Option<SnapshotId>)> {
+        let catalog = self.catalog.lock();
+        let snapshots = &catalog.volume(volume)?.snapshots;
+        let newest = snapshots.last_key_value().map(|(id, _)| *id);
+        Ok((snapshots.len(), newest))
     }
 
     /// A snapshot as a read-only volume.
@@ -202,7 +223,7 @@ impl Pool {
                 actions,
             };
             let at = self.cut(&mut catalog, &cut)?;
-            let old_epoch = live.epoch().wrapping_sub(1);
+            let old_epoch = live.epoch().wrapping_sub(1) & EPOCH_MAX;
             (live, kept, old_epoch, at)
         };
         self.sync_cut_volume(&live, volume)?;

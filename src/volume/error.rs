@@ -53,6 +53,9 @@ pub enum FsError {
     /// The volume or snapshot is read-only.
     #[error("the volume is mounted read-only")]
     ReadOnly,
+    /// The names or files are not of one volume or snapshot.
+    #[error("the other file is not of the same volume or snapshot")]
+    OtherVolume,
     /// Link count at its limit.
     #[error("too many links")]
     TooManyLinks,
@@ -74,8 +77,8 @@ pub enum FsError {
         /// Bytes that its blocks may take.
         limit: u64,
     },
-    /// The node belongs to a state before a rollback.
-    #[error("the file belongs to a state before a rollback")]
+    /// The node belongs to a state before a rollback, or to a snapshot that was removed.
+    #[error("the file belongs to a state before a rollback, or to a removed snapshot")]
     Stale,
     /// Still in use.
     #[error("in use")]

@@ -11,6 +11,6 @@ pub mod keys;
 pub mod ops;
 pub mod records;
 
-pub use self::core::volume::{Request, Volume};
+pub use self::core::volume::{EPOCH_MAX, Request, Volume};
 pub use self::core::{BlockState, Counts, Edit, Frozen, ReadPlan, Usage, View};
 pub use error::{FsError, FsResult};

@@ -68,6 +68,11 @@ fn data_outlives_containers(fixture: &Fixture, engine: &dyn Engine) {
 
         start(engine, "second", user, &data);
         assert_eq!(ask(engine, "second", &["DBSIZE"]).ok(), "20");
+        // A snapshot shows through the bind mount of a container that runs.
+        fixture.ok(&["snapshot", "create", &volume, "then"]);
+        let manifest = "/data/.volfs/snapshots/then/appendonlydir/appendonly.aof.manifest";
+        let read = engine.exec("second", &["/bin/cat", manifest]).ok();
+        assert!(read.contains("appendonly.aof"), "{read}");
         let copy = format!("{volume}-copy");
         fixture.ok(&["clone", &volume, &copy]);
         start(engine, "beside", user, &fixture.mount(&copy));

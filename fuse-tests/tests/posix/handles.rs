@@ -163,3 +163,40 @@ fn handles_are_not_reused() {
         );
     }
 }
+
+/// A handle of a file in a snapshot leads to that file or nowhere: not to the live one, and not to
+/// another snapshot of the same name.
+#[test]
+fn handles_into_snapshots_lead_nowhere_else() {
+    let place = Place::new();
+    if place.is_plain() {
+        return;
+    }
+    let live = place.file("file", "then");
+    place.fixture().ok(&["snapshot", "create", "data@s"]);
+    fs::write(&live, "now").unwrap();
+    let then = place.path(".volfs/snapshots/s/file");
+    let mount = File::open(place.root()).unwrap();
+    let [handle, other] = [&then, &live].map(|path| handle_of(path).unwrap());
+    let open = |handle| open_handle(&mount, handle, libc::O_RDONLY).and_then(read);
+    let held = File::open(&then).unwrap();
+    assert_eq!(open(&handle).unwrap(), "then");
+    assert_eq!(open(&other).unwrap(), "now");
+    drop(held);
+    let stale = |outcome: io::Result<String>| {
+        outcome.is_err_and(|error| error.raw_os_error() == Some(libc::ESTALE))
+    };
+    for _ in 0..2 {
+        forget_caches();
+        match open(&handle) {
+            Ok(content) => assert_eq!(content, "then"),
+            outcome => assert!(stale(outcome)),
+        }
+    }
+    place.fixture().ok(&["snapshot", "rm", "data@s"]);
+    assert!(stale(open(&handle)));
+    place.fixture().ok(&["snapshot", "create", "data@s"]);
+    assert_eq!(fs::read_to_string(&then).unwrap(), "now");
+    assert!(stale(open(&handle)));
+    assert_eq!(open(&other).unwrap(), "now");
+}

@@ -6,6 +6,7 @@
 mod acl;
 mod atime;
 mod attributes;
+mod browse;
 mod data;
 mod errnos;
 mod handles;

@@ -5,6 +5,7 @@
 //! through the whole operation), `saved` (the list on disk), `state` (never held while anything
 //! is mounted, unmounted or flushed: the end of a session takes it from FUSE's own threads).
 
+mod browse;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod ground;
@@ -24,9 +25,11 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::base::VolumeName;
 use crate::daemon::{MountReport, Source};
 use crate::disk::FileDisk;
+pub(crate) use browse::PoolSnapshots;
+pub(crate) use mount::Opened;
 use saved::SavedMounts;
 pub(crate) use sessions::{Session, Sessions};
-pub(crate) use users::{holders_of, in_use};
+pub(crate) use users::{holders_of, holders_of_live, holders_of_snapshot, in_use};
 
 /// All mounts of one pool.
 pub(crate) struct MountTable {

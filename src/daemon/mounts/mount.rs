@@ -10,9 +10,27 @@ use super::options;
 use super::saved::SavedMount;
 use super::sessions::{Place, Session};
 use super::users::{holders_of, in_use};
+use crate::base::Ino;
 use crate::daemon::{Kind, MountVolume, Mounted, ServiceError, ServiceResult};
-use crate::fuse::{self, Mount};
-use crate::volume::Volume;
+use crate::fuse::{self, ENTRANCE, Mount, Snapshots};
+use crate::volume::{Request, Volume};
+
+/// What is to be mounted.
+pub(crate) struct Opened {
+    /// A volume or a snapshot.
+    pub(crate) volume: Arc<Volume>,
+    /// The snapshots that are shown in it.
+    pub(crate) snapshots: Option<Arc<dyn Snapshots>>,
+}
+
+impl Opened {
+    /// Whether the volume has a file of its own where its snapshots would be.
+    fn hides_snapshots(&self) -> bool {
+        let name = ENTRANCE.as_bytes();
+        let look = || self.volume.lookup(&Request::default(), Ino::ROOT, name);
+        self.snapshots.is_some() && look().is_ok()
+    }
+}
 
 /// What the list and the bare folder were before a mount, to be put back if it fails.
 struct Prepared {
@@ -26,11 +44,11 @@ impl MountTable {
     pub(crate) fn mount(
         &self,
         request: &MountVolume,
-        open: impl FnOnce() -> ServiceResult<Arc<Volume>>,
+        open: impl FnOnce() -> ServiceResult<Opened>,
     ) -> ServiceResult<Mounted> {
         let _work = self.sessions.begin()?;
         let _turn = self.turn.lock();
-        let volume = open()?;
+        let opened = open()?;
         let path = match &request.path {
             Some(path) => ground::resolve(path)?,
             None => {
@@ -41,7 +59,7 @@ impl MountTable {
         };
         match self.sessions.find(&request.source) {
             Some(session) => self.mount_beside(&session, request, path),
-            None => self.mount_first(request, path, volume),
+            None => self.mount_first(request, path, opened),
         }
     }
 
@@ -112,10 +130,17 @@ impl MountTable {
         &self,
         request: &MountVolume,
         path: PathBuf,
-        volume: Arc<Volume>,
+        opened: Opened,
     ) -> ServiceResult<Mounted> {
         let source = &request.source;
         let (options, mut warnings) = options::plan(source, &path, &request.flags)?;
+        if opened.hides_snapshots() {
+            warnings.push(format!(
+                "'{source}' has a file '{ENTRANCE}' of its own: its snapshots cannot be seen there \
+                 before it bears another name"
+            ));
+        }
+        let Opened { volume, snapshots } = opened;
         let id = self.sessions.reserve();
         let mount = self.cover(&path, request, &mut warnings, |_| {
             let sessions = Arc::downgrade(&self.sessions);
@@ -124,7 +149,7 @@ impl MountTable {
                     sessions.ended(id);
                 }
             });
-            Ok(Mount::start(volume.clone(), options, on_end)?)
+            Ok(Mount::start(volume.clone(), snapshots, options, on_end)?)
         })?;
         let place = Place {
             path: path.clone(),
@@ -245,4 +270,51 @@ fn check_same_place(session: &Session, place: &Place, request: &MountVolume) -> 
         session.source
     );
     Err(ServiceError::new(Kind::Busy, message).hint(format!("unmount it first: volfs umount {at}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::mounts::PoolSnapshots;
+    use crate::pool::{NewVolume, Pool, PoolOptions};
+    use crate::volume::ops::{FileKind, NewNode};
+
+    /// Only a volume with such a file of its own hides its snapshots; a snapshot shows none.
+    #[test]
+    fn a_file_in_the_way_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        Pool::create(folder.path()).unwrap();
+        let pool = Pool::open(folder.path(), PoolOptions::default()).unwrap();
+        let new = NewVolume {
+            name: "v".parse().unwrap(),
+            block_size: None,
+            labels: Default::default(),
+            uid: 0,
+            gid: 0,
+            mode: 0o755,
+            limit_bytes: None,
+        };
+        pool.create_volume(&new).unwrap();
+        let volume = pool.open_volume(&new.name).unwrap();
+        let opened = |shows: bool| {
+            let snapshots = || PoolSnapshots::new(pool.clone(), new.name.clone());
+            Opened {
+                volume: volume.clone(),
+                snapshots: shows.then(|| Arc::new(snapshots()) as Arc<dyn Snapshots>),
+            }
+        };
+        assert!(!opened(true).hides_snapshots());
+        let file = NewNode {
+            kind: FileKind::Regular,
+            perm: 0o644,
+            umask: 0,
+            rdev: 0,
+        };
+        let name = ENTRANCE.as_bytes();
+        volume
+            .create(&Request::default(), Ino::ROOT, name, &file)
+            .unwrap();
+        assert!(opened(true).hides_snapshots());
+        assert!(!opened(false).hides_snapshots());
+    }
 }

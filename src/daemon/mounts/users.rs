@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::kernel;
 use super::sessions::Session;
+use crate::base::SnapshotId;
 use crate::daemon::{Kind, ServiceError, Source};
 use crate::fuse::{self, Holder};
 
@@ -16,6 +17,18 @@ pub(crate) fn holders_of(session: &Session) -> Vec<String> {
     let mut holders = fuse::holders(device);
     holders.extend(kernel::elsewhere(device));
     describe(&holders)
+}
+
+/// The same for the live volume: who only looks at its snapshots holds nothing of it.
+pub(crate) fn holders_of_live(session: &Session) -> Vec<String> {
+    let mut holders = session.mount.holders_of_live();
+    holders.extend(kernel::elsewhere(session.mount.device()));
+    describe(&holders)
+}
+
+/// Who holds something of a snapshot through the mount of its volume.
+pub(crate) fn holders_of_snapshot(session: &Session, snapshot: SnapshotId) -> Vec<String> {
+    describe(&session.mount.holders_of_snapshot(snapshot))
 }
 
 /// The refusal: somebody uses it.

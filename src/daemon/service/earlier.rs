@@ -14,11 +14,13 @@ impl Service {
     /// What differs between a snapshot and another state. Of a volume that is its state at the
     /// command; files open for writing are flushed before.
     pub fn compare(&self, request: &CompareSnapshot) -> ServiceResult<Compared> {
-        self.snapshot_info(&request.volume, &request.snapshot)?;
+        self.pool
+            .snapshot_info(&request.volume, &request.snapshot)?;
         let live = Source::live(request.volume.clone());
         let with = request.with.as_ref().unwrap_or(&live);
         let warnings = match &with.snapshot {
             Some(snapshot) => self
+                .pool
                 .snapshot_info(&with.volume, snapshot)
                 .map(|_| Vec::new())?,
             None => {
@@ -50,7 +52,8 @@ impl Service {
             to: request.to.as_ref().map(path).transpose()?,
             force: request.force,
         };
-        self.snapshot_info(&request.volume, &request.snapshot)?;
+        self.pool
+            .snapshot_info(&request.volume, &request.snapshot)?;
         let source = Source::live(request.volume.clone());
         if let Some(session) = self.sessions().find(&source)
             && !session.is_writable()

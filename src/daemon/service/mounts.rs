@@ -1,6 +1,9 @@
 //! Mounts: mount, mount again after a reboot, list, unmount.
 
+use std::sync::Arc;
+
 use super::Service;
+use crate::daemon::mounts::{Opened, PoolSnapshots};
 use crate::daemon::{
     AllMounted, MountReport, MountVolume, Mounted, ServiceResult, Unmount, Unmounted,
 };
@@ -10,9 +13,16 @@ impl Service {
     pub fn mount(&self, request: &MountVolume) -> ServiceResult<Mounted> {
         let source = &request.source;
         self.mounts.mount(request, || {
+            let (pool, name) = (&self.pool, &source.volume);
             Ok(match &source.snapshot {
-                None => self.pool.open_volume(&source.volume)?,
-                Some(snapshot) => self.pool.open_snapshot(&source.volume, snapshot)?,
+                None => Opened {
+                    volume: pool.open_volume(name)?,
+                    snapshots: Some(Arc::new(PoolSnapshots::new(pool.clone(), name.clone()))),
+                },
+                Some(snapshot) => Opened {
+                    volume: pool.open_snapshot(name, snapshot)?,
+                    snapshots: None,
+                },
             })
         })
     }
@@ -51,7 +61,7 @@ impl Service {
         if let crate::daemon::UnmountTarget::Source(source) = &request.target {
             match &source.snapshot {
                 None => self.pool.volume_info(&source.volume).map(drop)?,
-                Some(name) => self.snapshot_info(&source.volume, name).map(drop)?,
+                Some(name) => self.pool.snapshot_info(&source.volume, name).map(drop)?,
             }
         }
         self.mounts.unmount(&request.target, request.lazy)

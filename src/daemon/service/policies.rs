@@ -5,7 +5,8 @@
 use super::Service;
 use crate::base::{SnapshotName, Timestamp, VolumeName};
 use crate::daemon::{
-    Kind, PolicyDetails, PolicyRun, RunPolicy, ServiceError, ServiceResult, SetPolicy, Source,
+    Kind, PolicyDetails, PolicyRun, RemoveSnapshot, RunPolicy, ServiceError, ServiceResult,
+    SetPolicy,
 };
 use crate::pool::{MadeBy, NewSnapshot, Policy, SetVolume, SnapshotInfo};
 
@@ -78,6 +79,9 @@ impl Service {
         };
         let of = [(volume.clone(), name)];
         self.pool.create_snapshots_as(&of, &new)?;
+        if let Some(session) = self.live_session(volume) {
+            session.mount.snapshots_changed();
+        }
         let mut run = PolicyRun {
             created: Some(format!("{volume}@{}", of[0].1)),
             removed: Vec::new(),
@@ -86,19 +90,18 @@ impl Service {
         let made = self.made_by_policy(volume)?;
         let times: Vec<Timestamp> = made.iter().map(|one| one.created).collect();
         for one in surplus(&made, &policy.kept(&times)) {
-            let source = Source {
+            let request = RemoveSnapshot {
                 volume: volume.clone(),
-                snapshot: Some(one.name.clone()),
+                snapshot: one.name.clone(),
+                force: false,
             };
-            if self.sessions().find(&source).is_some() {
-                continue;
-            }
-            match self.pool.remove_snapshot(volume, &one.name) {
-                Ok(()) => {
-                    self.mounts.forget_source(&source);
-                    run.removed.push(full_name(one));
-                }
-                Err(error) => run.warnings.push(format!("'{source}' stays: {error}")),
+            match self.remove_snapshot(&request) {
+                Ok(()) => run.removed.push(full_name(one)),
+                // It is mounted, or looked into: the next run tries again.
+                Err(error) if error.kind == Kind::Busy => {}
+                Err(error) => run
+                    .warnings
+                    .push(format!("'{}' stays: {error}", full_name(one))),
             }
         }
         Ok(run)

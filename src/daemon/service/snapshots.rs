@@ -7,7 +7,7 @@ use super::volumes::users_of;
 use super::{DRIVER, Service};
 use crate::base::progress::Progress;
 use crate::base::{SnapshotName, Timestamp, VolumeName};
-use crate::daemon::mounts::in_use;
+use crate::daemon::mounts::{Session, holders_of_snapshot, in_use};
 use crate::daemon::{
     CreateSnapshots, InspectSnapshot, Kind, ListSnapshots, RemoveSnapshot, ServiceError,
     ServiceResult, SnapshotDetails, SnapshotsCreated, Source, UnmountTarget,
@@ -45,6 +45,11 @@ impl Service {
         let volumes: Vec<&VolumeName> = request.of.iter().map(|source| &source.volume).collect();
         let warnings = self.flush(&volumes, request.flush_ms);
         let snapshots = self.cut(&request.of, &request.labels)?;
+        for volume in &volumes {
+            if let Some(session) = self.live_session(volume) {
+                session.mount.snapshots_changed();
+            }
+        }
         let snapshots = snapshots
             .into_iter()
             .map(|info| self.snapshot_details(info))
@@ -115,34 +120,32 @@ impl Service {
         progress: &dyn Progress,
     ) -> ServiceResult<SnapshotDetails> {
         let (volume, name) = (&request.volume, &request.snapshot);
-        let mut found = self.snapshot_details(self.snapshot_info(volume, name)?);
+        let mut found = self.snapshot_details(self.pool.snapshot_info(volume, name)?);
         if request.space {
             found.space = self.space_details(volume, Some(name), progress)?;
         }
         Ok(found)
     }
 
-    pub(super) fn snapshot_info(
-        &self,
-        volume: &VolumeName,
-        name: &SnapshotName,
-    ) -> ServiceResult<SnapshotInfo> {
-        let snapshots = self.pool.snapshots(Some(volume))?;
-        let found = snapshots.into_iter().find(|info| info.name == *name);
-        let missing = || PoolError::NoSnapshot {
-            volume: volume.to_string(),
-            name: name.to_string(),
-        };
-        Ok(found.ok_or_else(missing)?)
+    pub(super) fn live_session(&self, volume: &VolumeName) -> Option<Session> {
+        self.sessions().find(&Source::live(volume.clone()))
     }
 
-    /// Removes a snapshot; clones of it stay. Refused while it is mounted; `force` unmounts.
+    /// Removes a snapshot; clones of it stay. Refused while it is mounted, or somebody holds
+    /// something of it through the mount of its volume; `force` unmounts, and closes what is open
+    /// there.
     pub fn remove_snapshot(&self, request: &RemoveSnapshot) -> ServiceResult<()> {
-        self.snapshot_info(&request.volume, &request.snapshot)?;
+        let info = self
+            .pool
+            .snapshot_info(&request.volume, &request.snapshot)?;
         let source = Source {
             volume: request.volume.clone(),
             snapshot: Some(request.snapshot.clone()),
         };
+        if info.held {
+            let names = source.to_string();
+            return Err(PoolError::SnapshotsHeld { names }.into());
+        }
         if let Some(session) = self.sessions().find(&source) {
             if !request.force {
                 let users = users_of(&session);
@@ -152,8 +155,22 @@ impl Service {
             self.mounts
                 .unmount(&UnmountTarget::Source(source.clone()), false)?;
         }
+        let live = self.live_session(&request.volume);
+        if let Some(live) = &live {
+            let users = holders_of_snapshot(live, info.id);
+            if !users.is_empty() && !request.force {
+                return Err(in_use(&source, &users).hint(
+                    "--force removes it all the same: what they have open of it then answers \
+                     ESTALE",
+                ));
+            }
+            live.mount.close_snapshot(info.id, &info.name);
+        }
         self.pool
             .remove_snapshot(&request.volume, &request.snapshot)?;
+        if let Some(live) = &live {
+            live.mount.close_snapshot(info.id, &info.name);
+        }
         self.mounts.forget_source(&source);
         Ok(())
     }

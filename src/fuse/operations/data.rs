@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::place::Place;
 use super::{Answer, Caller, Operations, Transport};
+use crate::fuse::browse::View;
 use crate::fuse::errno::{Errno, report, report_of};
 use crate::fuse::handles::{Handle, WriteOpens};
 use crate::fuse::node::NodeId;
@@ -18,6 +20,8 @@ use crate::volume::{FsError, FsResult, Request, Volume};
 /// A READ, wherever it is served.
 pub(super) struct Read<T: Transport> {
     request: Request,
+    /// The snapshot to read; none: the live volume.
+    view: Option<Arc<View>>,
     what: ReadRange,
     reply: T::Bytes,
 }
@@ -61,8 +65,13 @@ impl<T: Transport> Reading<T> {
 }
 
 impl<T: Transport> Read<T> {
-    fn perform(&self, volume: &Volume) -> FsResult<Vec<u8>> {
-        let what = &self.what;
+    /// The volume to read, given the live one.
+    fn source<'a>(&'a self, live: &'a Volume) -> &'a Volume {
+        self.view.as_ref().map_or(live, |view| view.volume())
+    }
+
+    fn perform(&self, live: &Volume) -> FsResult<Vec<u8>> {
+        let (what, volume) = (&self.what, self.source(live));
         let ino = what.node.ino();
         match what.is_access {
             true => volume.read_file_accessed(&self.request, ino, what.offset, what.len),
@@ -70,11 +79,11 @@ impl<T: Transport> Read<T> {
         }
     }
 
-    fn answer(self, volume: &Volume, outcome: FsResult<Vec<u8>>) {
+    fn answer(self, live: &Volume, outcome: FsResult<Vec<u8>>) {
         match outcome {
             Ok(bytes) => self.reply.send(Ok(&bytes)),
             Err(error) => {
-                let errno = report_of("read", volume, self.what.node, &error);
+                let errno = report_of("read", self.source(live), self.what.node, &error);
                 self.reply.send(Err(errno));
             }
         }
@@ -220,9 +229,15 @@ fn has_privileges(volume: &Volume, request: &Request, node: NodeId) -> bool {
 impl<T: Transport> Operations<T> {
     /// Opens a file. O_TRUNC comes as a SETATTR behind it.
     pub(crate) fn open(&self, caller: &Caller, node: NodeId, flags: i32) -> FsResult<Handle> {
-        let request = caller.request(&[node])?;
-        self.refuse_stale(&request)?;
+        let Place { request, view, .. } = self.place(caller, node)?;
         let handle = Handle::from_open_flags(flags);
+        if view.is_some() {
+            return match handle.is_writable() {
+                true => Err(FsError::ReadOnly),
+                false => Ok(handle),
+            };
+        }
+        self.refuse_stale(&request)?;
         let will_be_overstated =
             handle.is_writable() && self.volume.getattr(&request, node.ino())?.blocks_512 == 0;
         self.opens.opened(node, handle);
@@ -261,16 +276,17 @@ impl<T: Transport> Operations<T> {
     /// Reads here, or passes it on when no other reader is left for the requests behind it: the
     /// blocks may have to come from the disk.
     pub(crate) fn read(&self, caller: &Caller, mut what: ReadRange, reply: T::Bytes) {
-        let request = match caller.request(&[what.node]) {
-            Ok(request) => request,
+        let Place { request, view, .. } = match self.place(caller, what.node) {
+            Ok(place) => place,
             Err(error) => {
                 let errno = report("read", self.volume.label(), what.node, &error);
                 return reply.send(Err(errno));
             }
         };
-        what.is_access &= self.counts_accesses;
+        what.is_access &= self.counts_accesses && view.is_none();
         let read = Read {
             request,
+            view,
             what,
             reply,
         };
@@ -285,7 +301,7 @@ impl<T: Transport> Operations<T> {
     /// reader would be left for the requests behind it, the data is copied out of the reader's
     /// buffer and a thread of its own waits; the kernel has at most 64 such requests under way.
     pub(crate) fn write(&self, caller: &Caller, write: Write, data: &[u8], reply: T::Written) {
-        let request = match caller.request(&[write.node]) {
+        let request = match self.change(caller, &[write.node]) {
             Ok(request) => request,
             Err(error) => {
                 return reply.send(Err(report(
@@ -312,10 +328,15 @@ impl<T: Transport> Operations<T> {
     /// Answers when everything acknowledged before is on the medium. For files and folders alike:
     /// one flush of the journal covers both.
     pub(crate) fn sync(&self, caller: &Caller, node: NodeId, reply: T::Done) {
-        match caller
-            .request(&[node])
-            .and_then(|request| self.refuse_stale(&request))
-        {
+        // What is seen of a snapshot is durable with everything that came before it was taken.
+        let refused = match self.folder(node) {
+            Some(_) => Ok(()),
+            None => {
+                let place = self.place(caller, node);
+                place.and_then(|place| self.refuse_stale(&place.request))
+            }
+        };
+        match refused {
             Ok(()) => self.syncs.submit(Parked::Done(reply)),
             Err(error) => reply.send(Err(report("fsync", self.volume.label(), node, &error))),
         }
@@ -337,7 +358,7 @@ impl<T: Transport> Operations<T> {
         len: u64,
         mode: AllocateMode,
     ) -> FsResult<()> {
-        let request = caller.request(&[node])?;
+        let request = self.change(caller, &[node])?;
         let had_privileges = request.uid != 0 && has_privileges(&self.volume, &request, node);
         self.volume
             .allocate(&request, node.ino(), offset, len, mode)?;
@@ -356,9 +377,9 @@ impl<T: Transport> Operations<T> {
         (offset, what): (i64, Seek),
         reply: T::Offset,
     ) {
-        let refused = |error| report("lseek", self.volume.label(), node, &error);
-        let request = match caller.request(&[node]) {
-            Ok(request) => request,
+        let refused = |error| report("lseek", &self.label(node), node, &error);
+        let place = match self.place(caller, node) {
+            Ok(place) => place,
             Err(error) => return reply.send(Err(refused(error))),
         };
         let Ok(offset) = u64::try_from(offset) else {
@@ -366,13 +387,14 @@ impl<T: Transport> Operations<T> {
         };
         if self.opens.is_open(node) {
             self.asks.submit(Ask::Seek {
-                request,
+                request: place.request,
                 node,
                 at: (offset, what),
                 reply,
             });
         } else {
-            let outcome = self.volume.seek(&request, node.ino(), offset, what);
+            let volume = place.volume();
+            let outcome = volume.seek(&place.request, node.ino(), offset, what);
             reply.send(outcome.map_err(refused));
         }
     }
@@ -388,7 +410,7 @@ impl<T: Transport> Operations<T> {
         /// The reply counts in 32 bits; whole blocks of the largest size (128 KiB), so that a next
         /// call can go on sharing them.
         const COPY_BYTES_MAX: u64 = u32::MAX as u64 & !0x1_ffff;
-        let request = caller.request(&[from.0, to.0])?;
+        let request = self.change(caller, &[from.0, to.0])?;
         let len = len.min(COPY_BYTES_MAX);
         let had_privileges = request.uid != 0 && has_privileges(&self.volume, &request, to.0);
         let copied =

@@ -6,16 +6,19 @@
 
 mod data;
 mod names;
+mod place;
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
 use self::data::{Ask, Parked, Read, Reading, WaitingWrite, Writing};
 pub(crate) use self::data::{ReadRange, Write};
+use super::browse::Browser;
 use super::errno::{Errno, report};
 use super::guard::Readers;
 use super::handles::WriteOpens;
-use super::node::{Lookups, NodeId, common_epoch};
+use super::node::{Lookups, NodeId, Realm, common_epoch};
 use super::notify::KernelPages;
 use super::refresh::Refresher;
 use super::sync_queue::SyncQueue;
@@ -55,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) opens: Arc<WriteOpens>,
     pub(crate) refresher: Arc<Refresher>,
     pub(crate) pages: Arc<KernelPages>,
+    /// None: the mount shows no snapshots.
+    pub(crate) browser: Option<Arc<Browser>>,
 }
 
 /// Who asks.
@@ -66,7 +71,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The request to the volume for an operation on these nodes.
+    /// The request to the live volume for an operation on these nodes of it.
     fn request(&self, nodes: &[NodeId]) -> FsResult<Request> {
         let epoch = common_epoch(nodes)?;
         Ok(Request {
@@ -82,6 +87,8 @@ impl Caller {
 /// readers. Dropping it answers what is parked, then ends the threads.
 pub(crate) struct Operations<T: Transport> {
     volume: Arc<Volume>,
+    browser: Option<Arc<Browser>>,
+    /// Of the live volume's nodes.
     lookups: Arc<Lookups>,
     opens: Arc<WriteOpens>,
     refresher: Arc<Refresher>,
@@ -98,9 +105,16 @@ pub(crate) struct Operations<T: Transport> {
 }
 
 impl<T: Transport> Operations<T> {
-    /// What messages call the volume.
-    pub(crate) fn label(&self) -> &str {
-        self.volume.label()
+    /// What messages call the volume or snapshot that a node is of.
+    pub(crate) fn label(&self, node: NodeId) -> Cow<'_, str> {
+        let view = match (node.realm(), &self.browser) {
+            (Realm::View(number), Some(browser)) => browser.views().get(number).ok(),
+            _ => None,
+        };
+        match view {
+            Some(view) => Cow::Owned(view.volume().label().to_owned()),
+            None => Cow::Borrowed(self.volume.label()),
+        }
     }
 
     /// As many threads of the transport will call as the options say.
@@ -111,6 +125,7 @@ impl<T: Transport> Operations<T> {
             opens,
             refresher,
             pages,
+            browser,
         } = shared;
         let syncs = Arc::new(SyncQueue::start({
             let volume = volume.clone();
@@ -149,6 +164,7 @@ impl<T: Transport> Operations<T> {
         let readers = Readers::new(options.readers);
         Ok(Operations {
             volume,
+            browser,
             lookups,
             opens,
             refresher,

@@ -1,10 +1,12 @@
 //! Operations on names and attributes.
 
+use super::place::Place;
 use super::{Caller, Operations, Transport};
+use crate::base::Ino;
 use crate::fuse::errno::report;
-use crate::fuse::node::{Lookups, NodeId};
+use crate::fuse::node::{Lookups, NodeId, Realm};
 use crate::volume::ops::{Attr, DirEntry, NewNode, RenameMode, SetAttr, XattrMode};
-use crate::volume::{FsError, FsResult, Request, Volume};
+use crate::volume::{FsError, FsResult, Volume};
 
 /// Tells the volume that the kernel has forgotten a node, which reaps it if it has no names.
 pub(super) fn reap(volume: &Volume, lookups: &Lookups, node: NodeId) {
@@ -30,26 +32,45 @@ impl<T: Transport> Operations<T> {
         parent: NodeId,
         name: &[u8],
     ) -> FsResult<Option<Attr>> {
-        let request = caller.request(&[parent])?;
         if name == b"." {
             return self.lookup_self(caller, parent);
         }
-        match self.volume.lookup(&request, parent.ino(), name) {
-            Ok(attr) => Ok(Some(self.remember(attr))),
-            Err(FsError::NotFound) => Ok(None),
+        if let Some((browser, folder)) = self.folder(parent) {
+            // An error, where others get a missing name to remember: it may be there next time.
+            let request = caller.request(&[])?;
+            return browser.lookup(&request, folder, name).map(Some);
+        }
+        let place = self.place(caller, parent)?;
+        if !place.is_live() && parent.ino() == Ino::ROOT && name == b".." {
+            // The volume would name itself.
+            return Err(FsError::NotFound);
+        }
+        match place.volume().lookup(&place.request, parent.ino(), name) {
+            Ok(attr) => Ok(Some(self.remember_at(&place, attr))),
+            Err(FsError::NotFound) => {
+                let entrance = self.entrance(&place.request, parent, name)?;
+                Ok(entrance.map(|(browser, folder)| browser.attr(folder)))
+            }
             Err(error) => Err(error),
         }
     }
 
     /// Finds an inode by its file handle (open_by_handle_at), of whatever kind it is.
     fn lookup_self(&self, caller: &Caller, node: NodeId) -> FsResult<Option<Attr>> {
-        let attr = match self.volume.getattr(&caller.request(&[node])?, node.ino()) {
+        if let Some((browser, folder)) = self.folder(node) {
+            return Ok(Some(browser.attr(folder)));
+        }
+        let place = self.place(caller, node)?;
+        let attr = match place.volume().getattr(&place.request, node.ino()) {
             Ok(attr) => attr,
             Err(FsError::NotFound) => return Ok(None),
             Err(error) => return Err(error),
         };
         if attr.nlink > 0 {
-            return Ok(Some(self.remember(attr)));
+            return Ok(Some(self.remember_at(&place, attr)));
+        }
+        if !place.is_live() {
+            return Ok(None);
         }
         // Without names and forgotten, it may be reaped at any moment.
         let is_known = self.lookups.add_if_known(node);
@@ -58,33 +79,46 @@ impl<T: Transport> Operations<T> {
 
     /// Takes references back. The volume's part is done on another thread: reaping is a commit.
     pub(crate) fn forget(&self, node: NodeId, references: u64) {
-        if node != NodeId::ROOT && self.lookups.remove(node, references) {
-            self.forgotten.submit(node);
+        match (node.realm(), &self.browser) {
+            (Realm::Live, _) if node == NodeId::ROOT => {}
+            (Realm::Live, _) => {
+                if self.lookups.remove(node, references) {
+                    self.forgotten.submit(node);
+                }
+            }
+            (Realm::View(number), Some(browser)) => {
+                browser.views().forget(number, node.ino(), references);
+            }
+            (Realm::Entrance | Realm::View(_), _) => {}
         }
     }
 
     pub(crate) fn getattr(&self, caller: &Caller, node: NodeId) -> FsResult<Attr> {
-        let attr = self.volume.getattr(&caller.request(&[node])?, node.ino())?;
-        Ok(self.shown(attr))
+        if let Some((browser, folder)) = self.folder(node) {
+            return Ok(browser.attr(folder));
+        }
+        let place = self.place(caller, node)?;
+        let attr = place.volume().getattr(&place.request, node.ino())?;
+        Ok(self.shown_at(&place, attr))
     }
 
     pub(crate) fn setattr(&self, caller: &Caller, node: NodeId, set: &SetAttr) -> FsResult<Attr> {
-        let request = caller.request(&[node])?;
+        let request = self.change(caller, &[node])?;
         let attr = self.volume.setattr(&request, node.ino(), set)?;
         Ok(self.shown(attr))
     }
 
     pub(crate) fn readlink(&self, caller: &Caller, node: NodeId) -> FsResult<Vec<u8>> {
-        let request = caller.request(&[node])?;
-        let target = self.volume.readlink(&request, node.ino())?;
-        self.accessed(&request, node);
+        let place = self.place(caller, node)?;
+        let target = place.volume().readlink(&place.request, node.ino())?;
+        self.accessed(&place, node);
         Ok(target)
     }
 
     /// A link was followed or a folder listed.
-    fn accessed(&self, request: &Request, node: NodeId) {
-        if self.counts_accesses {
-            self.volume.accessed(request, node.ino());
+    fn accessed(&self, place: &Place<'_>, node: NodeId) {
+        if self.counts_accesses && place.is_live() {
+            self.volume.accessed(&place.request, node.ino());
         }
     }
 
@@ -95,7 +129,8 @@ impl<T: Transport> Operations<T> {
         name: &[u8],
         new: &NewNode,
     ) -> FsResult<Attr> {
-        let request = caller.request(&[parent])?;
+        let request = self.change(caller, &[parent])?;
+        self.check_new(&request, parent, name)?;
         self.volume
             .create(&request, parent.ino(), name, new)
             .map(|attr| self.remember(attr))
@@ -108,7 +143,8 @@ impl<T: Transport> Operations<T> {
         name: &[u8],
         target: &[u8],
     ) -> FsResult<Attr> {
-        let request = caller.request(&[parent])?;
+        let request = self.change(caller, &[parent])?;
+        self.check_new(&request, parent, name)?;
         self.volume
             .symlink(&request, parent.ino(), name, target)
             .map(|attr| self.remember(attr))
@@ -121,19 +157,22 @@ impl<T: Transport> Operations<T> {
         parent: NodeId,
         name: &[u8],
     ) -> FsResult<Attr> {
-        let request = caller.request(&[node, parent])?;
+        let request = self.change(caller, &[node, parent])?;
+        self.check_new(&request, parent, name)?;
         let linked = self.volume.link(&request, node.ino(), parent.ino(), name);
         linked.map(|attr| self.remember(attr))
     }
 
     pub(crate) fn unlink(&self, caller: &Caller, parent: NodeId, name: &[u8]) -> FsResult<()> {
-        self.volume
-            .unlink(&caller.request(&[parent])?, parent.ino(), name)
+        let request = self.change(caller, &[parent])?;
+        self.check_old(&request, parent, name)?;
+        self.volume.unlink(&request, parent.ino(), name)
     }
 
     pub(crate) fn rmdir(&self, caller: &Caller, parent: NodeId, name: &[u8]) -> FsResult<()> {
-        self.volume
-            .rmdir(&caller.request(&[parent])?, parent.ino(), name)
+        let request = self.change(caller, &[parent])?;
+        self.check_old(&request, parent, name)?;
+        self.volume.rmdir(&request, parent.ino(), name)
     }
 
     pub(crate) fn rename(
@@ -143,7 +182,9 @@ impl<T: Transport> Operations<T> {
         to: (NodeId, &[u8]),
         mode: RenameMode,
     ) -> FsResult<()> {
-        let request = caller.request(&[from.0, to.0])?;
+        let request = self.change(caller, &[from.0, to.0])?;
+        self.check_old(&request, from.0, from.1)?;
+        self.check_new(&request, to.0, to.1)?;
         self.volume
             .rename(&request, (from.0.ino(), from.1), (to.0.ino(), to.1), mode)
     }
@@ -156,9 +197,15 @@ impl<T: Transport> Operations<T> {
         cookie: u64,
         add: &mut dyn FnMut(&DirEntry<'_>) -> bool,
     ) -> FsResult<()> {
-        let request = caller.request(&[folder])?;
-        self.volume.readdir(&request, folder.ino(), cookie, add)?;
-        self.accessed(&request, folder);
+        if let Some((browser, folder)) = self.folder(folder) {
+            browser.readdir(folder, cookie, add);
+            return Ok(());
+        }
+        let place = self.place(caller, folder)?;
+        let mut visit = |entry: &DirEntry<'_>| add(&place.mark_entry(folder.ino(), entry));
+        let volume = place.volume();
+        volume.readdir(&place.request, folder.ino(), cookie, &mut visit)?;
+        self.accessed(&place, folder);
         Ok(())
     }
 
@@ -170,25 +217,31 @@ impl<T: Transport> Operations<T> {
         cookie: u64,
         add: &mut dyn FnMut(&DirEntry<'_>, &Attr) -> bool,
     ) -> FsResult<()> {
-        let request = caller.request(&[folder])?;
+        if let Some((browser, folder)) = self.folder(folder) {
+            return browser.readdir_plus(folder, cookie, add);
+        }
+        let place = self.place(caller, folder)?;
         let mut added = false;
         let mut visit = |entry: &DirEntry<'_>, attr: &Attr| {
-            let fits = add(entry, &self.shown(*attr));
+            let entry = place.mark_entry(folder.ino(), entry);
+            let mut shown = self.shown_at(&place, *attr);
+            // The parent of a snapshot's root is none of its volume.
+            (shown.ino, shown.epoch) = (entry.ino, entry.epoch);
+            let fits = add(&entry, &shown);
             added |= fits;
             if fits && entry.name != b"." && entry.name != b".." {
-                self.lookups.add(NodeId::of(attr));
+                self.count(&place, attr);
             }
             fits
         };
-        let listed = self
-            .volume
-            .readdir_plus(&request, folder.ino(), cookie, &mut visit);
+        let volume = place.volume();
+        let listed = volume.readdir_plus(&place.request, folder.ino(), cookie, &mut visit);
         match listed {
             // The references given must reach the kernel; the error comes with the next call.
             Err(_) if added => {}
             outcome => outcome?,
         }
-        self.accessed(&request, folder);
+        self.accessed(&place, folder);
         Ok(())
     }
 
@@ -200,21 +253,29 @@ impl<T: Transport> Operations<T> {
         value: &[u8],
         mode: XattrMode,
     ) -> FsResult<()> {
+        let request = self.change(caller, &[node])?;
         self.volume
-            .setxattr(&caller.request(&[node])?, node.ino(), name, value, mode)
+            .setxattr(&request, node.ino(), name, value, mode)
     }
 
     pub(crate) fn getxattr(&self, caller: &Caller, node: NodeId, name: &[u8]) -> FsResult<Vec<u8>> {
-        self.volume
-            .getxattr(&caller.request(&[node])?, node.ino(), name)
+        if self.folder(node).is_some() {
+            return Err(FsError::NoAttribute);
+        }
+        let place = self.place(caller, node)?;
+        place.volume().getxattr(&place.request, node.ino(), name)
     }
 
     pub(crate) fn listxattr(&self, caller: &Caller, node: NodeId) -> FsResult<Vec<u8>> {
-        self.volume.listxattr(&caller.request(&[node])?, node.ino())
+        if self.folder(node).is_some() {
+            return Ok(Vec::new());
+        }
+        let place = self.place(caller, node)?;
+        place.volume().listxattr(&place.request, node.ino())
     }
 
     pub(crate) fn removexattr(&self, caller: &Caller, node: NodeId, name: &[u8]) -> FsResult<()> {
-        self.volume
-            .removexattr(&caller.request(&[node])?, node.ino(), name)
+        let request = self.change(caller, &[node])?;
+        self.volume.removexattr(&request, node.ino(), name)
     }
 }

@@ -24,6 +24,10 @@ use crate::disk::Step;
 use crate::journal::{JournalError, RecordKind, Transaction};
 use crate::volume::{FsError, FsResult, keys};
 
+/// The highest rollback epoch, all ones; the one after it is 0. The other two bits of the 16 above
+/// an inode number belong to FUSE.
+pub const EPOCH_MAX: u16 = 0x3fff;
+
 /// Who asks, and for which state of the volume.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request {
@@ -428,7 +432,7 @@ impl Volume {
         state.charge.set(0);
         state.counts = base.counts();
         state.base = base;
-        state.epoch = state.epoch.wrapping_add(1);
+        state.epoch = state.epoch.wrapping_add(1) & EPOCH_MAX;
         state.lease = None;
     }
 

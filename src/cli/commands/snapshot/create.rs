@@ -31,7 +31,8 @@ Examples:
 ///
 /// It holds everything that was fsynced, closed or written with O_DIRECT before; files that are
 /// open for writing are flushed first. Takes an instant and no space, whatever the size. Prints
-/// the name of the snapshot; for several, VOLUME@SNAPSHOT of each.
+/// the name of the snapshot; for several, VOLUME@SNAPSHOT of each. Where the volume is mounted,
+/// its files are in MOUNTPOINT/.volfs/snapshots/SNAPSHOT from then on, read-only.
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {

@@ -16,7 +16,8 @@ Examples:
 /// Remove snapshots, in any order
 ///
 /// Clones made from them, and other snapshots, stay. Prints VOLUME@SNAPSHOT of each. Refused with
-/// exit code 4 while one is mounted or held (volfs snapshot hold).
+/// exit code 4 while one is mounted or held (volfs snapshot hold), or somebody looks into it at
+/// MOUNTPOINT/.volfs/snapshots.
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -24,7 +25,8 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "VOLUME@SNAPSHOT")]
     snapshots: Vec<String>,
 
-    /// Unmount them first; refused all the same while files are open
+    /// Unmount them first, which is refused while files are open; what is open of them at
+    /// MOUNTPOINT/.volfs/snapshots then answers ESTALE
     #[arg(short, long)]
     force: bool,
 
