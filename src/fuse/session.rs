@@ -85,7 +85,8 @@ impl Mount {
     /// Mounts a volume; the mount answers when this returns. A snapshot, or a volume that is
     /// read-only for another reason, is mounted read-only whatever the options say.
     ///
-    /// `snapshots` are shown in it under [`ENTRANCE`](super::ENTRANCE); none: there is no such name.
+    /// `snapshots` are shown in it under [`ENTRANCE`](super::ENTRANCE); none: there is no such
+    /// name.
     ///
     /// `on_end` is called once, on a thread of the session, when it has ended for whatever reason
     /// (unmounted here or by others, or the connection was cut) and the volume has been synced. It

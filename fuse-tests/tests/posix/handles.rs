@@ -58,7 +58,8 @@ fn open_handle(mount: &File, handle: &Handle, flags: libc::c_int) -> io::Result<
             libc::SYS_open_by_handle_at,
             mount.as_raw_fd(),
             handle,
-            flags,
+            // What another test starts meanwhile would hold the mount.
+            flags | libc::O_CLOEXEC,
         );
         match descriptor {
             ..0 => Err(io::Error::last_os_error()),

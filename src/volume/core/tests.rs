@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::testing::Bench;
 use super::volume::Volume;
 use crate::base::{Ino, Key, Value};
-use crate::volume::{BlockState, FsError, Request, keys};
+use crate::volume::{BlockState, EPOCH_MAX, FsError, Request, keys};
 
 const WHO: Request = Request {
     epoch: None,
@@ -217,6 +217,27 @@ fn inode_numbers_are_given_out_once() {
             bench.volume.reset(&mut bench.volume.lock(), base);
         }
     }
+}
+
+/// Rollback epochs leave two bits free: after the highest comes 0.
+#[test]
+fn epochs_start_again() {
+    let bench = Bench::new(4096);
+    let base = bench.freeze();
+    let epochs: Vec<u16> = (0..=EPOCH_MAX)
+        .map(|_| {
+            bench.volume.reset(&mut bench.volume.lock(), base.clone());
+            bench.volume.epoch()
+        })
+        .collect();
+    assert!(
+        epochs
+            .iter()
+            .zip(1..)
+            .all(|(epoch, next)| *epoch == next & EPOCH_MAX)
+    );
+    assert_eq!(epochs.last(), Some(&0));
+    assert_eq!(EPOCH_MAX, 0x3fff);
 }
 
 /// A snapshot takes no changes; a request of an epoch that is over is refused.
