@@ -84,7 +84,7 @@ impl Pool {
         let restored = stated.live.restore(&source, options, watch, progress);
         let restored = restored.map_err(|source| PoolError::Restore {
             name: volume.to_string(),
-            source,
+            source: Box::new(source),
         })?;
         stated.live.sync().map_err(of(volume))?;
         Ok(restored)

@@ -189,7 +189,7 @@ pub enum PoolError {
         name: String,
         /// Why.
         #[source]
-        source: RestoreError,
+        source: Box<RestoreError>,
     },
     /// The medium failed.
     #[error("the medium under the pool failed")]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use fuse_tests::Fixture;
 use fuse_tests::chance::Chance;
+use fuse_tests::fixture::text;
 use fuse_tests::tree::{assert_same, summarize};
 
 use crate::{BUSY, EXISTS, FAILED, NOT_FOUND, USAGE, assert_says};
@@ -212,4 +213,24 @@ fn wrong_paths_have_their_codes() {
     let stderr = fixture.fails(FAILED, &["restore", "data@s", "other", "--force"]);
     assert_says(&stderr, &["'/other' is a folder"]);
     assert_eq!(names(&root), ["folder", "other"]);
+}
+
+/// Behind a mount that is read-only nothing is changed.
+#[test]
+fn a_read_only_mount_is_left_alone() {
+    let (fixture, root) = Fixture::mounted();
+    fs::write(root.join("file"), "old").unwrap();
+    fixture.ok(&["snapshot", "create", "data@s"]);
+    fs::remove_file(root.join("file")).unwrap();
+    fixture.umount("data");
+    fixture.ok(&["mount", "--read-only", "data", text(&root)]);
+    let stderr = fixture.fails(FAILED, &["restore", "data@s", "file"]);
+    assert_says(&stderr, &["'data' is mounted read-only"]);
+    assert!(!root.join("file").exists());
+    fixture.umount("data");
+    fixture.ok(&["restore", "data@s", "file"]);
+    assert_eq!(
+        fs::read(fixture.mount("data").join("file")).unwrap(),
+        b"old"
+    );
 }

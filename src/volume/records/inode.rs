@@ -84,10 +84,9 @@ impl Inode {
         let mut out = Vec::with_capacity(96);
         let names_folder = !self.is_folder() && self.parent != Ino(0);
         out.put_u8(VERSION);
-        out.put_u8(
-            u8::from(self.direct_write.is_some()) * DIRECT_WRITE
-                | u8::from(names_folder) * NAMED_IN,
-        );
+        let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+        let direct = flag(self.direct_write.is_some(), DIRECT_WRITE);
+        out.put_u8(direct | flag(names_folder, NAMED_IN));
         out.put_u16(u16::from(self.kind.number()) << 12 | self.perm & PERM_MASK);
         out.put_u32(self.nlink);
         out.put_u32(self.uid);

@@ -217,7 +217,7 @@ fn end_at(
     let mut file = load_file(edit, target)?;
     let block = edit.block_bytes();
     let end = size.div_ceil(block);
-    if size % block != 0 {
+    if !size.is_multiple_of(block) {
         let window = Window::read(source, ino, end - 1, end)?;
         differing(edit, target, &window)?.put(edit, target, &mut file);
     }

@@ -39,12 +39,17 @@ fn restore_with(
     s.restore(&source, options, watch, progress)
 }
 
-/// What is to be equal of an inode. Not its blocks: one of zeros may have become a hole.
+/// What is to be equal of an inode. Not its blocks: one of zeros may have become a hole; and not
+/// the number of a folder's entries: what came later stays in it.
 fn facts(node: &Node) -> impl PartialEq + std::fmt::Debug + use<> {
     let attr = &node.attr;
     let owner = (attr.kind, attr.perm, attr.uid, attr.gid, attr.mtime);
     let content = (blake3::hash(&node.content), node.target.clone());
-    (owner, attr.size, content, node.xattrs.clone())
+    let size = match attr.kind {
+        FileKind::Directory => 0,
+        _ => attr.size,
+    };
+    (owner, size, content, node.xattrs.clone())
 }
 
 /// Every path of `then` is below `prefix` in `now` what it was, hard links among them.
