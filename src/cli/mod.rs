@@ -37,7 +37,8 @@ Examples:
   volfs clone pgdata@before-migration pgtest
 
 Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 corruption found, 4 busy, 5 not found,
-6 exists already, 7 daemon not reachable, 8 (df) the disk is nearly full. VOLFS_LOG=debug tells more on stderr.";
+6 exists already, 7 daemon not reachable, 8 (df) the disk is nearly full.
+VOLFS_LOG=debug tells more on stderr.";
 
 /// A volume store for databases: instant snapshots, clones and rollback.
 ///

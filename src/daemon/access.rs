@@ -37,7 +37,7 @@ pub enum By {
 
 enum Owner {
     Daemon(Client),
-    Process(Service),
+    Process(Box<Service>),
 }
 
 /// A command's way to a pool.
@@ -162,7 +162,7 @@ impl Access {
                 Some(client) if !client.daemon().stopping => return Ok(Owner::Daemon(client)),
                 Some(client) => client.daemon().pid,
                 None => match self.without_daemon(by)? {
-                    Without::Opened(service) => return Ok(Owner::Process(*service)),
+                    Without::Opened(service) => return Ok(Owner::Process(service)),
                     Without::Launched => 0,
                     Without::Locked(pid) => pid,
                 },

@@ -63,9 +63,9 @@ impl Notifications {
         Ok(())
     }
 
-    /// Makes the kernel look up a name again, also one that it knows to be missing, and let go of what
-    /// is below it as far as nobody uses it. A file that is mounted on the name is unmounted. Waits for
-    /// requests on names in this folder.
+    /// Makes the kernel look up a name again, also one that it knows to be missing, and let go of
+    /// what is below it as far as nobody uses it. A file that is mounted on the name is unmounted.
+    /// Waits for requests on names in this folder.
     pub(crate) fn drop_name(&self, folder: NodeId, name: &[u8]) -> io::Result<()> {
         self.notifier
             .inval_entry(INodeNo(folder.0), OsStr::from_bytes(name))

@@ -18,7 +18,7 @@ impl Pool {
     /// Moves a volume with its snapshots into the trash. Durable when it returns.
     ///
     /// # Errors
-    /// `Busy` while somebody holds what [`Pool::open_volume`] gave; `Protected`, and `SnapshotsHeld`
+    /// `Busy` while somebody holds what [`Pool::open_volume`] gave; `Protected`; `SnapshotsHeld`
     /// where a snapshot of it must not be removed.
     pub fn trash_volume(&self, name: &VolumeName) -> PoolResult<()> {
         // A checkpoint holds the volume for a moment; a user holds it for longer.

@@ -117,7 +117,7 @@ fn compression_and_sharing_are_told() {
     assert_eq!(number(&space["logical"]), 16 * MIB);
     assert!(number(&space["unique"]) < 64 << 10, "{space}");
     let listed = fixture.ok(&["snapshot", "ls", "--space"]);
-    assert_says(&listed, &["UNIQUE", "AGE", "KiB"]);
+    assert_says(&listed, &["UNIQUE", "AGE", " s ", "16.0 MiB"]);
     let table = fixture.ok(&["df", "--snapshots"]);
     assert_says(
         &table,

@@ -21,13 +21,13 @@ pub(crate) enum Command {
 }
 
 const SET_AFTER_HELP: &str = "\
-The daemon makes the snapshots, named auto- and the time in UTC, while it runs; what was missed while
-it did not is made up for by one. It runs while something is mounted, or always after `volfs daemon
-start`.
+The daemon makes the snapshots, named auto- and the time in UTC, while it runs; what was missed
+while it did not is made up for by one. It runs while something is mounted, or always after `volfs
+daemon start`.
 
 Of each period (hours, days, weeks from Monday on, months, in UTC) the newest snapshot is kept, for
-so many periods that have one. Only what a policy has made is removed by it, and nothing that is held
-or mounted.
+so many periods that have one. Only what a policy has made is removed by it, and nothing that is
+held or mounted.
 
 Example:
   volfs policy set pgdata --every 15m --keep-last 4 --keep-hourly 24 --keep-daily 7 \\

@@ -84,8 +84,8 @@ impl Mount {
         self.snapshots_changed();
     }
 
-    /// Who holds something of the live volume, as [`holders`](crate::fuse::holders): not who only looks
-    /// at its snapshots.
+    /// Who holds something of the live volume, as [`holders`](crate::fuse::holders): not who only
+    /// looks at its snapshots.
     pub fn holders_of_live(&self) -> Vec<Holder> {
         holders_where(self.device, &|inode| NodeId(inode).is_live())
     }

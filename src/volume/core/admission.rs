@@ -38,8 +38,8 @@ struct Gate {
 pub(crate) enum Need {
     /// Room on the medium.
     Room,
-    /// The same, for bytes that the kernel has accepted from a program before: what is kept for
-    /// such, in memory and in the journal, before they are lost.
+    /// The same, for bytes that the kernel has accepted from a program before: beyond the volume's
+    /// limit, if need be, before they are lost.
     Accepted,
     /// A record, and at most room that is kept for such: removals, truncation, attributes,
     /// renames. They go on when the medium is full, because they are what ends that, or what an
@@ -137,7 +137,7 @@ impl Admission {
         need: Need,
         journal: impl Fn() -> (u64, u64),
     ) -> Result<(), Refusal> {
-        if need == Need::Room && self.is_full() {
+        if need != Need::Little && self.is_full() {
             return Err(Refusal::NoSpace);
         }
         let (fill, capacity) = journal();
@@ -160,7 +160,7 @@ impl Admission {
             if gate.closed {
                 return Err(Refusal::Closed);
             }
-            let has_little = need != Need::Room && self.dirty() < self.dirty_max / 4 * 5;
+            let has_little = need == Need::Little && self.dirty() < self.dirty_max / 4 * 5;
             match gate.last {
                 Checkpointed::Done if gate.served => {}
                 // Whether the journal has room it says itself.

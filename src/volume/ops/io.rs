@@ -113,7 +113,7 @@ impl Volume {
         // A look ahead, without keeping others out: what must be found later is found here first.
         let inode = self.read(request, |view| load_file(view, ino))?;
         let _pin = self.pin();
-        let sealed = self.seal_whole(&pieces, need)?;
+        let sealed = self.seal_whole(&pieces)?;
         let mut needed = vec![keys::inode(ino)];
         needed.extend(pieces.keys_to_look_up(ino, &inode));
         self.warm(&needed);
@@ -161,19 +161,14 @@ impl Volume {
         Ok(())
     }
 
-    /// Stores the whole blocks of a large write; nothing of a small one, nor of one that the kernel
-    /// has accepted and the medium has no room for: the journal, which has its room already, takes
-    /// that.
-    fn seal_whole(&self, pieces: &Pieces<'_>, need: Need) -> FsResult<Vec<BlockState>> {
+    /// Stores the whole blocks of a large write; nothing of a small one.
+    fn seal_whole(&self, pieces: &Pieces<'_>) -> FsResult<Vec<BlockState>> {
         let whole = pieces.whole();
         if whole.len() < SEAL_BYTES_MIN {
             return Ok(Vec::new());
         }
         let blocks: Vec<&[u8]> = pieces.data[whole].chunks(pieces.block as usize).collect();
-        match self.seal(&blocks) {
-            Err(error) if need == Need::Accepted && error.is_no_space() => Ok(Vec::new()),
-            sealed => sealed,
-        }
+        self.seal(&blocks)
     }
 }
 

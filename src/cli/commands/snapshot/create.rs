@@ -17,9 +17,9 @@ How the words are read:
   --name SNAPSHOT VOLUME...     several volumes in one cut, the same name for each
   --auto VOLUME...              several volumes in one cut, named by the time
 
-A snapshot of a running database is right without any preparation: it starts from it as after a power
-loss. Commands before and after get the names in VOLFS_SNAPSHOT, the one after also VOLFS_RESULT, ok
-or failed.
+A snapshot of a running database is right without any preparation: it starts from it as after a
+power loss. Commands before and after get the names in VOLFS_SNAPSHOT, the one after also
+VOLFS_RESULT, ok or failed.
 
 Examples:
   volfs snapshot create pgdata before-migration
