@@ -21,6 +21,11 @@ pub fn seeds(count: u64) -> RangeInclusive<u64> {
     number("VOLFS_TEST_SEED").map_or(1..=count, |seed| seed..=seed)
 }
 
+/// Bytes that do not compress, different for each seed.
+pub fn random(seed: u64, count: u64) -> Vec<u8> {
+    Chance::new(seed).bytes(count)
+}
+
 /// A number that a variable of the environment holds, if it is set.
 pub fn number(variable: &str) -> Option<u64> {
     let value = env::var(variable).ok()?;
@@ -52,6 +57,11 @@ impl Chance {
         std::thread::sleep(Duration::from_micros(
             self.below(longest.as_micros() as u64 + 1),
         ));
+    }
+
+    /// Bytes that do not compress.
+    pub fn bytes(&mut self, count: u64) -> Vec<u8> {
+        (0..count).map(|_| self.below(256) as u8).collect()
     }
 
     /// Brings the items into some order.

@@ -4,15 +4,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 
 use fuse_tests::Fixture;
-use fuse_tests::chance::Chance;
+use fuse_tests::chance::random;
 use serde_json::Value;
 
 use crate::{NOT_FOUND, USAGE, assert_says};
-
-fn random(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut chance = Chance::new(seed);
-    (0..bytes).map(|_| chance.below(256) as u8).collect()
-}
 
 /// Change, path, and the old path or nothing, of all differences.
 fn told(report: &Value) -> Vec<(String, String, String)> {

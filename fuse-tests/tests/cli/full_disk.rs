@@ -12,6 +12,8 @@ use fuse_tests::fixture::text;
 use fuse_tests::run::{eventually, run};
 use rustix::fs::statvfs;
 
+/// Exit code of `df` while the disk is low.
+const LOW: i32 = 8;
 const PAGE: usize = 8192;
 const MIB: u64 = 1 << 20;
 
@@ -97,6 +99,8 @@ fn commits_end_with_no_space_and_go_on_with_room() {
     fixture.ok(&["volume", "rm", "other"]);
     let inspected = fixture.inspect(&["volume", "inspect", "data"]);
     assert!(inspected["Poisoned"].is_null(), "{inspected}");
+    let told = fixture.volfs(&["df"]).expect_code(LOW).stdout;
+    assert!(told.contains("free") && told.contains("data"), "{told}");
 
     fs::remove_file(&ballast).unwrap();
     let file = File::options().write(true).open(&wal).unwrap();

@@ -11,10 +11,6 @@ use crate::{USAGE, assert_says};
 
 const MIB: u64 = 1 << 20;
 
-fn random(chance: &mut Chance, bytes: u64) -> Vec<u8> {
-    (0..bytes).map(|_| chance.below(256) as u8).collect()
-}
-
 fn segment_bytes(fixture: &Fixture) -> u64 {
     let entries = fs::read_dir(fixture.pool().join("segments")).unwrap();
     entries
@@ -31,7 +27,7 @@ fn report(fixture: &Fixture, arguments: &[&str]) -> Value {
 fn half_garbage(folder: &Path, seed: u64) -> Vec<(String, Vec<u8>)> {
     let mut chance = Chance::new(seed);
     let files: Vec<(String, Vec<u8>)> = (0..8)
-        .map(|number| (format!("file-{number}"), random(&mut chance, 4 * MIB)))
+        .map(|number| (format!("file-{number}"), chance.bytes(4 * MIB)))
         .collect();
     for (name, bytes) in &files {
         fs::write(folder.join(name), bytes).unwrap();
@@ -94,7 +90,7 @@ fn garbage_is_collected_beside_work() {
         move || {
             let mut chance = Chance::new(4);
             for number in 0..20 {
-                let bytes = random(&mut chance, 300_000);
+                let bytes = chance.bytes(300_000);
                 fs::write(folder.join(format!("new-{number}")), &bytes).unwrap();
                 assert!(fs::read(folder.join(format!("new-{number}"))).unwrap() == bytes);
             }

@@ -7,18 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use fuse_tests::Fixture;
-use fuse_tests::chance::Chance;
+use fuse_tests::chance::random;
 use fuse_tests::run::eventually;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 use crate::{USAGE, assert_says};
 
 const MIB: u64 = 1 << 20;
-
-fn random(seed: u64, bytes: u64) -> Vec<u8> {
-    let mut chance = Chance::new(seed);
-    (0..bytes).map(|_| chance.below(256) as u8).collect()
-}
 
 fn assert_full<T: std::fmt::Debug>(result: io::Result<T>) {
     let error = result.expect_err("the volume is at its limit");

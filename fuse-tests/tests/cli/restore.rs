@@ -5,18 +5,13 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use fuse_tests::Fixture;
-use fuse_tests::chance::Chance;
+use fuse_tests::chance::random;
 use fuse_tests::fixture::text;
 use fuse_tests::tree::{assert_same, summarize};
 
 use crate::{BUSY, EXISTS, FAILED, NOT_FOUND, USAGE, assert_says};
 
 const MIB: u64 = 1 << 20;
-
-fn random(seed: u64, bytes: u64) -> Vec<u8> {
-    let mut chance = Chance::new(seed);
-    (0..bytes).map(|_| chance.below(256) as u8).collect()
-}
 
 fn segment_bytes(fixture: &Fixture) -> u64 {
     let entries = fs::read_dir(fixture.pool().join("segments")).unwrap();

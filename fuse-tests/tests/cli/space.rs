@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use fuse_tests::Fixture;
-use fuse_tests::chance::Chance;
+use fuse_tests::chance::random;
 use fuse_tests::run::run;
 use serde_json::Value;
 
@@ -13,11 +13,6 @@ use crate::{NOT_FOUND, assert_says};
 const MIB: u64 = 1 << 20;
 /// Exit code of `df` while the disk is low.
 const LOW: i32 = 8;
-
-fn random(seed: u64, bytes: u64) -> Vec<u8> {
-    let mut chance = Chance::new(seed);
-    (0..bytes).map(|_| chance.below(256) as u8).collect()
-}
 
 fn df(fixture: &Fixture) -> Value {
     serde_json::from_str(&fixture.ok(&["df", "--format", "json"])).unwrap()

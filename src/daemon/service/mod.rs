@@ -42,6 +42,8 @@ pub struct Service {
     started: Timestamp,
     /// Since when each volume was seen in the trash, on the clock that knows no jumps.
     trash_seen: Mutex<HashMap<VolumeId, Duration>>,
+    /// How often in a row the policy of each volume has failed.
+    policy_failures: Mutex<HashMap<VolumeName, u64>>,
 }
 
 /// Whether the process ends when the last mount goes.
@@ -63,6 +65,7 @@ impl Service {
             mounts: MountTable::new(&path, life == Life::Stays),
             started: clock.now(),
             trash_seen: Mutex::default(),
+            policy_failures: Mutex::default(),
             pool,
             clock,
         })

@@ -118,7 +118,9 @@ impl Service {
             if !self.made_by_policy(&info.name).is_ok_and(is_due) {
                 continue;
             }
-            match self.carry_out(&info.name, &policy) {
+            let outcome = self.carry_out(&info.name, &policy);
+            let failures = self.count_failures(&info.name, outcome.is_err());
+            match outcome {
                 Ok(run) => {
                     let created = run.created.unwrap_or_default();
                     log::info!("policy: {created} made, {} removed", run.removed.len());
@@ -126,9 +128,25 @@ impl Service {
                         .iter()
                         .for_each(|text| log::warn!("policy: {text}"));
                 }
-                Err(error) => log::warn!("policy of volume '{}': {error}", info.name),
+                // One that fails for hours does not fill the log.
+                Err(error) if failures.is_power_of_two() => {
+                    log::warn!("policy of volume '{}': {error}", info.name);
+                }
+                Err(_) => {}
             }
         }
+    }
+
+    /// How often in a row a volume's policy has failed.
+    fn count_failures(&self, volume: &VolumeName, has_failed: bool) -> u64 {
+        let mut failures = self.policy_failures.lock();
+        if !has_failed {
+            failures.remove(volume);
+            return 0;
+        }
+        let count = failures.entry(volume.clone()).or_default();
+        *count += 1;
+        *count
     }
 
     fn made_by_policy(&self, volume: &VolumeName) -> ServiceResult<Vec<SnapshotInfo>> {

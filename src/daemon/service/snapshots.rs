@@ -122,7 +122,7 @@ impl Service {
         let (volume, name) = (&request.volume, &request.snapshot);
         let mut found = self.snapshot_details(self.pool.snapshot_info(volume, name)?);
         if request.space {
-            found.space = self.space_details(volume, Some(name), progress)?;
+            found.space = self.space_if_known(volume, Some(name), progress);
         }
         Ok(found)
     }

@@ -38,8 +38,22 @@ impl Service {
         })
     }
 
-    /// What one volume or snapshot takes.
-    pub(super) fn space_details(
+    /// What one volume or snapshot takes. None where that cannot be found out, because a node of
+    /// some tree is damaged: what else there is to tell is told all the same.
+    pub(super) fn space_if_known(
+        &self,
+        volume: &VolumeName,
+        snapshot: Option<&SnapshotName>,
+        progress: &dyn Progress,
+    ) -> Option<SpaceDetails> {
+        let found = self.space_details(volume, snapshot, progress);
+        found.unwrap_or_else(|error| {
+            log::warn!("what volume '{volume}' takes is not known: {error}");
+            None
+        })
+    }
+
+    fn space_details(
         &self,
         volume: &VolumeName,
         snapshot: Option<&SnapshotName>,

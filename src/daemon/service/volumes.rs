@@ -42,7 +42,7 @@ impl Service {
     ) -> ServiceResult<VolumeDetails> {
         let mut details = self.volume_details(self.pool.volume_info(&request.volume)?);
         if request.space {
-            details.space = self.space_details(&request.volume, None, progress)?;
+            details.space = self.space_if_known(&request.volume, None, progress);
         }
         Ok(details)
     }

@@ -63,7 +63,7 @@ pub(super) struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    /// Nothing is counted yet. No segment may be removed while this is there.
+    /// Nothing is counted yet. The caller pins the segments.
     pub(super) fn new(
         store: &'a BlockStore,
         nodes: &'a dyn NodeStore,

@@ -22,7 +22,7 @@ use super::records::{
 use super::types::{PoolSpace, SpaceUse};
 use super::{Pool, PoolError, PoolResult};
 use crate::base::progress::Progress;
-use crate::base::{Key, SnapshotId, SnapshotName, VolumeId, VolumeName};
+use crate::base::{Key, SnapshotId, SnapshotName, VolumeId, VolumeName, chain};
 use crate::tree::{Cursor, TreeRoot};
 
 /// A published state.
@@ -64,7 +64,8 @@ impl Pool {
     /// `BrokenOff` when `progress` says that nobody waits any more; `Tree` where a node cannot be
     /// read.
     pub fn space(&self, progress: &dyn Progress) -> PoolResult<PoolSpace> {
-        let _no_collection = self.maintain(progress)?;
+        // From before the states are looked up: no segment that they need is removed.
+        let _pin = self.shared.store.pin();
         let published = self.published_states()?;
         let families = Families::new(published.states.iter().map(family_of).collect());
         let (named, sums) = self.account(&published, &families, progress)?;
@@ -124,7 +125,8 @@ impl Pool {
         snapshots: &[(VolumeName, SnapshotName)],
         progress: &dyn Progress,
     ) -> PoolResult<u64> {
-        let _no_collection = self.maintain(progress)?;
+        // From before the states are looked up: no segment that they need is removed.
+        let _pin = self.shared.store.pin();
         let (volumes, snapshots) = {
             let catalog = self.catalog.lock();
             let volumes = volumes.iter().map(|name| catalog.id_of(name));
@@ -163,7 +165,8 @@ impl Pool {
         snapshot: Option<&SnapshotName>,
         progress: &dyn Progress,
     ) -> PoolResult<u64> {
-        let _no_collection = self.maintain(progress)?;
+        // From before the states are looked up: no segment that they need is removed.
+        let _pin = self.shared.store.pin();
         let (volume, snapshot) = {
             let catalog = self.catalog.lock();
             let snapshot = snapshot.map(|name| catalog.snapshot(volume, name).map(|(id, _)| id));
@@ -197,9 +200,12 @@ impl Pool {
         Ok((named, account.sums()))
     }
 
-    /// All that is published, after a checkpoint.
+    /// All that is published, after a checkpoint. Where none can be made, on a full disk above all,
+    /// what has changed since the last one is not counted.
     pub(super) fn published_states(&self) -> PoolResult<Published> {
-        self.checkpoint()?;
+        if let Err(error) = self.checkpoint() {
+            log::warn!("the newest changes are not counted: {}", chain(&error));
+        }
         let catalog = self.published.lock().newest.catalog;
         let mut published = Published {
             catalog,

@@ -209,3 +209,13 @@ fn what_is_not_there_cannot_be_counted() {
     let error = pool.freed_by_removal(&[], &[missing], &Silent).unwrap_err();
     assert!(matches!(error, PoolError::NoSnapshot { .. }), "{error}");
 }
+
+/// A scrub, which may take hours, keeps nobody from finding out what is taken.
+#[test]
+fn a_scrub_keeps_nobody_waiting() {
+    let pool = busy_pool(1);
+    let _scrub = pool.maintenance.lock();
+    assert!(pool.space(&Silent).unwrap().live_bytes > 0);
+    let distinct = pool.distinct_bytes(&name("a"), None, &Silent);
+    assert!(distinct.unwrap() > 0);
+}

@@ -4,6 +4,7 @@ use fuse_tests::chance::rounds;
 use fuse_tests::databases::mariadb::ledger::{self, Entries};
 use fuse_tests::databases::mariadb::sysbench::{self, Sysbench};
 use fuse_tests::databases::mariadb::{self, MariaDb, pages};
+use fuse_tests::fixture::text;
 use fuse_tests::run::{eventually, run};
 
 use crate::common::{LIMIT, fixture};
@@ -62,13 +63,15 @@ fn commits_go_on_behind_a_quiesced_snapshot() {
     mariadb::install(&volume);
     let origin = MariaDb::start(&volume, fixture.folder(), "origin");
     ledger::create(&origin, true);
+    let settings = format!("[client]\nuser=root\nsocket={}\n", text(origin.socket()));
+    std::fs::write(fixture.folder().join(".my.cnf"), settings).unwrap();
     let entries = Entries::start(&origin, 1);
     for number in 1..=3 {
         eventually("work is done", LIMIT, || {
             entries.acknowledged() > number * 50
         });
         let mut command = fixture.command();
-        command.env("MYSQL_UNIX_PORT", origin.socket());
+        command.env("HOME", fixture.folder());
         let name = format!("db@s{number}");
         run(command.args(["snapshot", "create", &name, "--quiesce", "mysql"])).ok();
     }
