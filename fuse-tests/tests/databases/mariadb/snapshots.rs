@@ -79,8 +79,8 @@ fn commits_go_on_behind_a_quiesced_snapshot() {
     eventually("commits go on", LIMIT, || {
         entries.acknowledged() > before + 20
     });
+    origin.kill();
     entries.finish();
-    origin.stop();
     fixture.ok(&["clone", "db@s2", "copy"]);
     let copy = fixture.mount("copy");
     let clone = MariaDb::start(&copy, fixture.folder(), "clone");
