@@ -24,7 +24,7 @@ echo "== simulated media for $half minutes"
 VOLFS_SOAK_MINUTES=$half cargo test --release --lib -- --nocapture \
     pool::tests::crash::an_outage_at_any_effect pool::tests::bad_days::power_loss
 # What is left of the first half, and a minute at least.
-half=$(awk "BEGIN { left = $half - $SECONDS / 60; print left > 1 ? left : 1 }")
+half=$(awk "BEGIN { left = $half - $SECONDS / 60; print (left > 1 ? left : 1) }")
 VOLFS_SOAK_MINUTES=$half cargo test --release --lib pool::tests::crash::soak -- --nocapture
 
 # $1: rounds of each test  $2: which tests
