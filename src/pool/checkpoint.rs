@@ -17,7 +17,7 @@ use crate::disk::{Step, performs};
 use crate::journal::JournalPosition;
 use crate::tree::{self, Edits};
 use crate::volume::Volume;
-use crate::volume::core::admission::{Admission, Checkpointed, Wake};
+use crate::volume::core::admission::{Admission, Checkpointed, Room, Wake};
 use crate::volume::core::seal::edit_tree;
 
 /// How long the thread waits before it tries again after a failure, or looks if the disk has room.
@@ -59,11 +59,11 @@ impl Pool {
         {
             log::warn!("the host's disk is full: the pool's reserve is released for a checkpoint");
             // Before anybody else can take it.
-            self.shared.admission.set_full(true);
+            self.shared.admission.set_room(Room::None);
             result = self.checkpoint_locked();
         }
         if result.is_ok() {
-            self.keep_reserve();
+            self.look_for_room();
         }
         self.shared.admission.checkpointed(match &result {
             Ok(()) if self.is_journal_held() => Checkpointed::Held,
@@ -86,17 +86,25 @@ impl Pool {
         !Admission::has_journal_room((held, capacity))
     }
 
-    /// Makes the reserve where it is missing; while that is not possible, the disk is full.
-    fn keep_reserve(&self) {
-        let is_full = !self.reserve.keep(&*self.shared.disk);
-        if is_full != self.shared.admission.is_full() {
-            match is_full {
-                true => log::warn!("the host's disk is full: writes are refused until it has room"),
-                false => log::warn!("the host's disk has room again"),
+    /// Makes the reserve where it is missing, and tells the writers how much room there is.
+    pub(super) fn look_for_room(&self) {
+        let shared = &self.shared;
+        let room = self.reserve.look(&*shared.disk, shared.slack_bytes);
+        if room != shared.admission.room() {
+            match room {
+                Room::None => {
+                    log::warn!("the host's disk is full: writes are refused until it has room");
+                }
+                Room::Scarce => log::warn!(
+                    "the host's disk is full but for {} MiB for what was accepted: writes are \
+                     refused until it has room",
+                    shared.slack_bytes >> 20
+                ),
+                Room::Enough => log::warn!("the host's disk has room again"),
             }
         }
-        self.shared.admission.set_full(is_full);
-        self.reserve.warn_if_low(&*self.shared.disk);
+        shared.admission.set_room(room);
+        self.reserve.warn_if_low(&*shared.disk);
     }
 
     fn checkpoint_locked(&self) -> PoolResult<()> {
@@ -280,7 +288,7 @@ impl Pool {
                 let _serving = serving;
                 let mut failures: u64 = 0;
                 loop {
-                    let is_trying = failures > 0 || admission.is_full();
+                    let is_trying = failures > 0 || admission.room() < Room::Enough;
                     let wake = admission.wait_for_work(if is_trying { RETRY } else { age });
                     let Some(pool) = Weak::upgrade(&pool) else {
                         return;
@@ -289,7 +297,7 @@ impl Pool {
                         Wake::Closed => return,
                         Wake::Timeout if !pool.has_changes() => {
                             failures = 0;
-                            pool.keep_reserve();
+                            pool.look_for_room();
                         }
                         Wake::Timeout | Wake::Wanted => match pool.checkpoint() {
                             Ok(()) => failures = 0,

@@ -54,6 +54,7 @@ use crate::base::{PoolId, VolumeId};
 use crate::disk::PoolLock;
 use crate::journal::{Journal, JournalOptions};
 use crate::volume::Volume;
+use crate::volume::core::admission::Room;
 use crate::volume::core::shared::Shared;
 use crate::volume::core::volume::State;
 
@@ -125,7 +126,7 @@ impl Pool {
             free_bytes: self.shared.disk.space().map_or(0, |space| space.free),
             dedup_hits: store.dedup_hits,
             checkpoints: self.checkpoints.load(Ordering::Relaxed),
-            is_full: self.shared.admission.is_full(),
+            is_full: self.shared.admission.room() < Room::Enough,
             poisoned: self
                 .volumes()
                 .into_iter()

@@ -23,7 +23,7 @@ use std::time::Duration;
 use super::catalog::{Catalog, Replay};
 use super::checkpoint::chain;
 use super::cut::Cut;
-use super::reserve::Reserve;
+use super::reserve::{Reserve, slack_bytes};
 use super::settings::PoolFile;
 use super::superblock::{Slots, Superblock, SuperblockFile};
 use super::{
@@ -293,6 +293,8 @@ pub(super) fn open_parts(
         journal: OnceLock::new(),
         admission: Admission::new(options.dirty_bytes_max),
         clock: ground.clock.clone(),
+        slack_bytes: slack_bytes(&*ground.disk, options.dirty_bytes_max),
+        unseen_bytes: AtomicU64::new(0),
         unsynced_max: ground.unsynced_max,
     }))
 }

@@ -5,14 +5,21 @@
 //! disk full, the file is removed and the checkpoint tried again in the room that it leaves; until
 //! the file can be made anew the pool refuses whatever needs more room, and goes on with what does
 //! not: fsync, removals, truncation, reading.
+//!
+//! Before it comes to that there is a slack: while less than that is free, what is new is refused
+//! already, and the rest of the room is for bytes that were accepted: by the kernel, which has told
+//! the program so, and by the pool, in its memory. Looking at free space promises nothing, but it
+//! is the ordinary case that the pool itself fills the disk.
 
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 
 use crate::disk::{Disk, DiskResult, DiskSpace};
+use crate::volume::core::ACCEPTED_BYTES;
+use crate::volume::core::admission::Room;
 
 /// Path within the pool.
 const PATH: &str = "reserve";
-/// The reserve takes at most this share of the disk.
+/// The reserve takes at most this share of the disk, and so does the slack.
 const DISK_SHARE: u64 = 16;
 
 /// A disk with less free room than this, or than a tenth of it, is low.
@@ -64,6 +71,17 @@ impl Reserve {
         if self.is_held() { self.bytes } else { 0 }
     }
 
+    /// How much room there is: makes it, where it is missing.
+    pub(super) fn look(&self, disk: &dyn Disk, slack: u64) -> Room {
+        if !self.keep(disk) {
+            return Room::None;
+        }
+        match disk.space() {
+            Ok(space) if space.free < slack => Room::Scarce,
+            _ => Room::Enough,
+        }
+    }
+
     /// Whether it is there.
     pub(super) fn is_held(&self) -> bool {
         self.is_held.load(Ordering::Relaxed)
@@ -73,7 +91,7 @@ impl Reserve {
     ///
     /// Nothing is synced: a crash may leave no file, or one that is too short, and then it is made
     /// at the next opening.
-    pub(super) fn keep(&self, disk: &dyn Disk) -> bool {
+    fn keep(&self, disk: &dyn Disk) -> bool {
         if self.is_held() {
             return true;
         }
@@ -104,6 +122,12 @@ impl Reserve {
         }
         true
     }
+}
+
+/// Free bytes of the disk that are for what was accepted, with so much of it in the pool's memory.
+pub(super) fn slack_bytes(disk: &dyn Disk, dirty_bytes_max: u64) -> u64 {
+    let total = disk.space().map_or(u64::MAX, |space| space.total);
+    (ACCEPTED_BYTES + dirty_bytes_max).min(total / DISK_SHARE)
 }
 
 fn remove(disk: &dyn Disk) -> DiskResult<()> {

@@ -128,8 +128,9 @@ impl MariaDb {
         self.try_query(sql).ok()
     }
 
+    /// As [`MariaDb::query`], of statements that may fail.
     #[track_caller]
-    fn try_query(&self, sql: &str) -> Ran {
+    pub fn try_query(&self, sql: &str) -> Ran {
         let mut command = self.client("mariadb");
         command.args(["--batch", "--skip-column-names", "-e", sql]);
         run_for(&mut command, Duration::from_secs(180))

@@ -156,7 +156,12 @@ impl Postgres {
         self.query_in("postgres", sql)
     }
 
-    /// The same in another database.
+    /// The same of a statement that may fail.
+    pub fn try_query(&self, sql: &str) -> Ran {
+        self.client_only("psql", &["-X", "-q", "-A", "-t", "-c", sql, "postgres"])
+    }
+
+    /// As [`Postgres::query`] in another database.
     #[track_caller]
     pub fn query_in(&self, database: &str, sql: &str) -> String {
         let plain = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"];

@@ -82,7 +82,7 @@ fn commits_end_with_no_space_and_go_on_with_room() {
         File::open(mount.join(name)).unwrap().sync_all().unwrap();
     }
     let ballast = disk.0.join("ballast");
-    let bytes = disk.free().saturating_sub(8 * MIB);
+    let bytes = disk.free().saturating_sub(24 * MIB);
     fs::write(&ballast, vec![0; bytes as usize]).unwrap();
 
     let wal = mount.join("wal");

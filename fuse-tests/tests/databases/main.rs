@@ -6,6 +6,7 @@
 
 mod canaries;
 mod common;
+mod full_disk;
 mod graph_store;
 mod lmdb;
 mod mariadb;

@@ -133,7 +133,7 @@ impl MountTable {
         opened: Opened,
     ) -> ServiceResult<Mounted> {
         let source = &request.source;
-        let (options, mut warnings) = options::plan(source, &path, &request.flags)?;
+        let (mut options, mut warnings) = options::plan(source, &path, &request.flags)?;
         if opened.hides_snapshots() {
             warnings.push(format!(
                 "'{source}' has a file '{ENTRANCE}' of its own: its snapshots cannot be seen there \
@@ -141,6 +141,7 @@ impl MountTable {
             ));
         }
         let Opened { volume, snapshots } = opened;
+        options.dirty_bytes_max = volume.accepted_bytes_max();
         let id = self.sessions.reserve();
         let mount = self.cover(&path, request, &mut warnings, |_| {
             let sessions = Arc::downgrade(&self.sessions);

@@ -7,9 +7,7 @@ use std::thread::available_parallelism;
 
 use crate::daemon::{Kind, MountFlags, ServiceError, ServiceResult, Source};
 use crate::fuse::MountOptions;
-
-/// Cap of dirty bytes in the kernel's page cache per mount.
-const KERNEL_DIRTY_BYTES_MAX: u64 = 256 << 20;
+use crate::volume::core::ACCEPTED_BYTES;
 
 /// Most threads that read requests of one mount.
 const READERS_MAX: usize = 8;
@@ -40,7 +38,7 @@ pub(crate) fn plan(
         readers: available_parallelism()
             .map_or(1, NonZero::get)
             .clamp(MountOptions::READERS_MIN, READERS_MAX),
-        dirty_bytes_max: KERNEL_DIRTY_BYTES_MAX,
+        dirty_bytes_max: ACCEPTED_BYTES,
     };
     Ok((options, warning.into_iter().collect()))
 }

@@ -121,7 +121,12 @@ impl Pool {
             true => store.at_rest(),
             false => plan.uses.keys().copied().collect(),
         };
-        let rounds = plan.rounds(&candidates, options);
+        let free = self
+            .shared
+            .disk
+            .space()
+            .map_or(u64::MAX, |space| space.free);
+        let rounds = plan.rounds(&candidates, options, free);
         let mut report = GcReport {
             segments: plan.uses.len() as u64,
             live_bytes: plan.live_bytes(),
@@ -136,6 +141,7 @@ impl Pool {
             for segments in rounds {
                 Round::run(self, segments, options, &mut report, (progress, total))?;
             }
+            self.look_for_room();
         }
         Ok(report)
     }

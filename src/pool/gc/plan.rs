@@ -92,11 +92,13 @@ impl Plan {
     }
 
     /// Segments to clean, in rounds: those with the smallest share of live bytes first, as long as
-    /// the share of garbage is worth it. Only those in `candidates`.
+    /// the share of garbage is worth it. Only those in `candidates`, and only what finds place in
+    /// `room` free bytes of the disk and in what the rounds before give back.
     pub(super) fn rounds(
         &self,
         candidates: &[SegmentId],
         options: &GcOptions,
+        mut room: u64,
     ) -> Vec<Vec<SegmentId>> {
         let worth = |one: &Use| {
             one.garbage() > 0
@@ -109,19 +111,54 @@ impl Plan {
             .collect();
         chosen.sort_by_key(|(id, one)| (one.live_bytes * 1000 / one.bytes.max(1), *id));
         let mut rounds = vec![Vec::new()];
-        let (mut frames, mut bytes) = (0, 0);
+        let mut round = RoundSize::default();
         for (id, one) in chosen {
-            frames += one.frames;
-            bytes += one.live_bytes;
-            let is_full = frames > ROUND_FRAMES || bytes > ROUND_BYTES;
-            if is_full && rounds.last().is_some_and(|round| !round.is_empty()) {
+            if !round.is_empty() && !round.takes(one, room) {
+                room = (room + round.bytes).saturating_sub(round.live_bytes);
+                round = RoundSize::default();
                 rounds.push(Vec::new());
-                (frames, bytes) = (one.frames, one.live_bytes);
             }
+            if !round.takes(one, room) {
+                continue;
+            }
+            round.add(one);
             rounds.last_mut().expect("there is one").push(id);
         }
         rounds.retain(|round| !round.is_empty());
         rounds
+    }
+}
+
+/// What the segments of a round hold.
+#[derive(Default)]
+struct RoundSize {
+    frames: u64,
+    bytes: u64,
+    live_bytes: u64,
+}
+
+impl RoundSize {
+    fn is_empty(&self) -> bool {
+        self.frames == 0 && self.bytes == 0
+    }
+
+    /// Whether a further segment fits, into memory and into so many free bytes of the disk. Those
+    /// without anything to move go first, before others need room.
+    fn takes(&self, one: &Use, room: u64) -> bool {
+        let live_bytes = self.live_bytes + one.live_bytes;
+        let is_first_to_move = self.live_bytes == 0 && live_bytes > 0;
+        if self.is_empty() {
+            return live_bytes <= room;
+        }
+        !is_first_to_move
+            && self.frames + one.frames <= ROUND_FRAMES
+            && live_bytes <= ROUND_BYTES.min(room)
+    }
+
+    fn add(&mut self, one: &Use) {
+        self.frames += one.frames;
+        self.bytes += one.bytes;
+        self.live_bytes += one.live_bytes;
     }
 }
 

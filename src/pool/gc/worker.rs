@@ -10,6 +10,7 @@ use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::thread::{self, JoinHandle};
 use crate::base::sync::{Condvar, Mutex};
 use crate::pool::{Pool, PoolError};
+use crate::volume::core::admission::Room;
 
 /// Nice value of the thread: behind everybody who works.
 const NICE: i32 = 10;
@@ -57,6 +58,7 @@ impl GcWorker {
             percent,
             bytes_per_second,
             next_look: GROWTH_BYTES_MIN,
+            is_short: false,
         };
         let thread = thread::Builder::new().name("gc".to_owned());
         *self.thread.lock() = Some(thread.spawn(move || worker.run())?);
@@ -90,6 +92,8 @@ struct Worker {
     bytes_per_second: u64,
     /// Bytes of segments from which on it is worth finding out what is alive.
     next_look: u64,
+    /// The disk has no room for anything new: every segment counts.
+    is_short: bool,
 }
 
 impl Worker {
@@ -106,6 +110,9 @@ impl Worker {
             let Some(pool) = self.pool.upgrade().filter(|_| !self.told.is_over()) else {
                 return;
             };
+            let was_short = self.is_short;
+            self.is_short = pool.shared.admission.room() < Room::Enough;
+            let is_wanted = is_wanted || self.is_short && !was_short;
             if is_wanted || pool.shared.store.stats().stored_bytes >= self.next_look {
                 self.look(&pool);
             }
@@ -117,11 +124,12 @@ impl Worker {
         let Some(_one) = pool.maintenance.try_lock() else {
             return;
         };
+        let percent = if self.is_short { 1 } else { self.percent };
         let options = GcOptions {
             dry_run: false,
             bytes_per_second: self.bytes_per_second,
-            segment_garbage_percent: (self.percent / 2).min(50),
-            garbage_percent: self.percent,
+            segment_garbage_percent: (percent / 2).min(50),
+            garbage_percent: percent,
         };
         match pool.collect(&options, &*self.told) {
             Ok(found) if found.removed > 0 => log::info!(
@@ -134,7 +142,7 @@ impl Worker {
             Err(error) => log::warn!("garbage is not collected: {}", chain(&error)),
         }
         let stored = pool.shared.store.stats().stored_bytes;
-        let growth = stored / 400 * u64::from(self.percent);
+        let growth = stored / 400 * u64::from(percent);
         self.next_look = stored + growth.max(GROWTH_BYTES_MIN);
     }
 }

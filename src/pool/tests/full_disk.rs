@@ -24,9 +24,22 @@ fn full_pool(rig: &Rig) -> (Arc<Pool>, Arc<Volume>) {
     (pool, volume)
 }
 
+/// More than the slack of a pool with this cap of changed bytes.
+const PLENTY: u64 = 1 << 30;
+
 fn write(volume: &Volume, file: &str, at: u64, content: &[u8]) -> Result<(), FsError> {
+    write_as(volume, file, at, content, WriteMode::default())
+}
+
+fn write_as(
+    volume: &Volume,
+    file: &str,
+    at: u64,
+    content: &[u8],
+    mode: WriteMode,
+) -> Result<(), FsError> {
     let ino = volume.lookup(&WHO, Ino::ROOT, file.as_bytes())?.ino;
-    volume.write_file(&WHO, ino, at, content, WriteMode::default())
+    volume.write_file(&WHO, ino, at, content, mode)
 }
 
 /// Writes small pieces and syncs each, as a database does, until there is no more room.
@@ -87,7 +100,7 @@ fn a_full_disk_refuses_what_grows_and_does_the_rest() {
     pool.checkpoint().unwrap();
     assert_eq!(pool.volume_info(&name("a")).unwrap().poisoned, None);
 
-    rig.disk.leave_room(64 << 20);
+    rig.disk.leave_room(PLENTY);
     pool.checkpoint().unwrap();
     put(&volume, "renamed", &noise(4, 300_000));
     volume.sync().unwrap();
@@ -121,7 +134,7 @@ fn a_waiting_writer_is_answered_and_goes_on_with_room() {
     volume.sync().unwrap();
     volume.unlink(&WHO, Ino::ROOT, b"h").unwrap();
 
-    rig.disk.leave_room(64 << 20);
+    rig.disk.leave_room(PLENTY);
     let mut refused = 0;
     while let Err(error) = write(&volume, "g", 0, b"again") {
         assert!(error.is_no_space(), "{error}");
@@ -141,6 +154,47 @@ fn a_waiting_writer_is_answered_and_goes_on_with_room() {
         assert_eq!(content[at..at + 8192], noise(piece, 8192), "piece {piece}");
     }
     assert_eq!(read(&volume, "g").unwrap()[..5], *b"again");
+}
+
+/// Where only the slack is left, what grows is refused and no room is told, while pages that the
+/// kernel has accepted, and those that replace others, are taken and published, without the
+/// reserve; with room all goes on.
+#[test]
+fn accepted_pages_have_the_slack() {
+    let rig = Rig::small();
+    let (pool, volume) = full_pool(&rig);
+    let accepted = WriteMode {
+        writeback: true,
+        ..WriteMode::default()
+    };
+    rig.disk.leave_room(40 << 20);
+    pool.checkpoint().unwrap();
+    assert!(pool.status().is_full && pool.reserve.is_held());
+    assert_eq!(volume.usage().unwrap().free_bytes, 0);
+    let (grown, over) = (noise(80, 100_000), noise(81, 100_000));
+    for (at, content) in [(196_608, &grown[..]), (204_800, b"new")] {
+        let error = write(&volume, "f", at, content).unwrap_err();
+        assert!(matches!(error, FsError::NoSpace), "{error}");
+    }
+    write(&volume, "f", 8192, &over).unwrap();
+    write(&volume, "f", 4096, b"new").unwrap();
+    for piece in 0..16 {
+        write_as(&volume, "g", piece << 20, &noise(piece, 1 << 20), accepted).unwrap();
+    }
+    volume.sync().unwrap();
+    pool.checkpoint().unwrap();
+    assert!(pool.reserve.is_held(), "the reserve was taken");
+
+    rig.disk.leave_room(PLENTY);
+    pool.checkpoint().unwrap();
+    write(&volume, "f", 196_608, &grown).unwrap();
+    let f = read(&volume, "f").unwrap();
+    assert!(f[8192..108_192] == over && f[196_608..] == grown && f[4096..4099] == *b"new");
+    let found = read(&volume, "g").unwrap();
+    assert_eq!(found.len(), 16 << 20);
+    for (piece, found) in (0..).zip(found.chunks(1 << 20)) {
+        assert!(found == noise(piece, 1 << 20), "MiB {piece}");
+    }
 }
 
 /// A pool with records to be sealed opens on a full disk, in the room of its reserve.

@@ -109,6 +109,21 @@ fn garbage_is_given_back_and_nothing_else() {
     assert_half(&pool);
 }
 
+/// With less room on the disk than is to be moved, segments are cleaned a few at a time, in the room
+/// that those before have given back.
+#[test]
+fn garbage_is_collected_in_the_room_that_there_is() {
+    let (disk, pool) = half_garbage();
+    pool.checkpoint().unwrap();
+    let used: u64 = disk.files().iter().map(|(_, len)| len).sum();
+    disk.set_capacity(Some(used + 2 * FILE as u64));
+    let told = collect(&pool);
+    assert!(told.moved_bytes > 2 * FILE as u64, "{told:?}");
+    assert!(told.freed_bytes > 4 * FILE as u64, "{told:?}");
+    assert_half(&pool);
+    assert_sound(&pool);
+}
+
 /// Snapshots and clones keep what they show, whatever becomes of the volume, and give it back when
 /// the last of them goes.
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex};
 #[cfg(test)]
 use crate::base::sync::{Sabotage, is_sabotaged};
@@ -14,8 +14,8 @@ const CHECKPOINT_PERCENT: u64 = 50;
 pub(crate) struct Admission {
     dirty: AtomicU64,
     dirty_max: u64,
-    /// The medium has no room but for what makes room.
-    is_full: AtomicBool,
+    /// A [`Room`].
+    medium: AtomicU64,
     gate: Mutex<Gate>,
     /// Writers wait here for room.
     room: Condvar,
@@ -33,13 +33,27 @@ struct Gate {
     served: bool,
 }
 
+/// How much room the medium has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Room {
+    /// None but for what makes room.
+    None,
+    /// Enough for what has been accepted, and not for more.
+    Scarce,
+    /// Enough.
+    Enough,
+}
+
 /// What a change asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Need {
     /// Room on the medium.
     Room,
+    /// The same for what takes the place of something else, also where room is scarce: a database
+    /// that does not grow goes on. Who asks has seen to it that nothing is allocated there.
+    Overwrite,
     /// The same, for bytes that the kernel has accepted from a program before: beyond the volume's
-    /// limit, if need be, before they are lost.
+    /// limit and where room is scarce, if need be, before they are lost.
     Accepted,
     /// A record, and at most room that is kept for such: removals, truncation, attributes,
     /// renames. They go on when the medium is full, because they are what ends that, or what an
@@ -92,7 +106,7 @@ impl Admission {
         Arc::new(Admission {
             dirty: AtomicU64::new(0),
             dirty_max,
-            is_full: AtomicBool::new(false),
+            medium: AtomicU64::new(Room::Enough as u64),
             gate: Mutex::new(Gate::default()),
             room: Condvar::new(),
             work: Condvar::new(),
@@ -115,18 +129,23 @@ impl Admission {
         fill < capacity / 4 * 3
     }
 
-    /// From now on whoever needs room is refused, or no longer.
-    pub(crate) fn set_full(&self, is_full: bool) {
-        if self.is_full.swap(is_full, Ordering::Relaxed) != is_full {
-            // The checkpoint thread looks for room more often while there is none.
+    /// From now on the medium has this much room.
+    pub(crate) fn set_room(&self, room: Room) {
+        if self.room() != room {
+            self.medium.store(room as u64, Ordering::Relaxed);
+            // The checkpoint thread looks for room more often while there is little.
             let _gate = self.gate.lock();
             self.work.notify_one();
         }
     }
 
-    /// Whether whoever needs room is refused.
-    pub(crate) fn is_full(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed)
+    /// How much room the medium has, as was last seen.
+    pub(crate) fn room(&self) -> Room {
+        match self.medium.load(Ordering::Relaxed) {
+            0 => Room::None,
+            1 => Room::Scarce,
+            _ => Room::Enough,
+        }
     }
 
     /// Waits until there is room under the cap and in the journal (`journal` tells fill and
@@ -137,7 +156,12 @@ impl Admission {
         need: Need,
         journal: impl Fn() -> (u64, u64),
     ) -> Result<(), Refusal> {
-        if need != Need::Little && self.is_full() {
+        let room_needed = match need {
+            Need::Room => Room::Enough,
+            Need::Overwrite | Need::Accepted => Room::Scarce,
+            Need::Little => Room::None,
+        };
+        if self.room() < room_needed {
             return Err(Refusal::NoSpace);
         }
         let (fill, capacity) = journal();
@@ -336,13 +360,18 @@ mod tests {
             Err(Refusal::CheckpointFails)
         );
         drop(charge);
-        admission.set_full(true);
-        assert_eq!(
-            admission.enter(Need::Room, || (0, 1000)),
-            Err(Refusal::NoSpace)
-        );
-        assert_eq!(admission.enter(Need::Little, || (0, 1000)), Ok(()));
-        admission.set_full(false);
+        let refused = [Need::Room, Need::Overwrite, Need::Little].map(|need| {
+            [Room::None, Room::Scarce, Room::Enough].map(|room| {
+                admission.set_room(room);
+                admission.enter(need, || (0, 1000)) == Err(Refusal::NoSpace)
+            })
+        });
+        let expected = [
+            [true, true, false],
+            [true, false, false],
+            [false, false, false],
+        ];
+        assert_eq!(refused, expected);
         admission.close();
         assert_eq!(
             admission.enter(Need::Room, || (990, 1000)),

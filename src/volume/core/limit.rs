@@ -4,15 +4,15 @@
 //! sharing, without snapshots. So what a program may still write does not depend on what others
 //! keep.
 
-use super::admission::Need;
+use super::admission::{Need, Room};
 use super::layer::Counts;
 use super::volume::Volume;
 use crate::base::sync::atomic::Ordering;
 use crate::journal::Transaction;
 use crate::volume::{FsError, FsResult};
 
-/// Bytes beyond the limit for writes that the kernel has accepted before it was reached: as much as
-/// it may hold back for a mount.
+/// Bytes of changed pages that the kernel may hold back for a mount, having accepted them: these
+/// are let go beyond a limit, and there is slack on the disk for them.
 pub const ACCEPTED_BYTES: u64 = 256 << 20;
 
 impl Volume {
@@ -25,6 +25,15 @@ impl Volume {
     pub fn limit_bytes(&self) -> Option<u64> {
         let bytes = self.limit_bytes.load(Ordering::Relaxed);
         (bytes > 0).then_some(bytes)
+    }
+
+    /// Changed bytes that the kernel should hold back for a mount at most: all of them have room
+    /// when the disk is found full.
+    pub fn accepted_bytes_max(&self) -> u64 {
+        match self.shared.slack_bytes {
+            0 => ACCEPTED_BYTES,
+            slack => ACCEPTED_BYTES.min(slack / 2),
+        }
     }
 
     /// Bytes that may be allocated before the limit is reached.
@@ -46,7 +55,7 @@ impl Volume {
             return Ok(());
         };
         let beyond = match need {
-            Need::Room => 0,
+            Need::Room | Need::Overwrite => 0,
             Need::Accepted => ACCEPTED_BYTES,
             // What frees blocks may allocate one, where it cuts another.
             Need::Little => return Ok(()),
@@ -59,6 +68,11 @@ impl Volume {
             true => Err(FsError::AtLimit { limit }),
             false => Ok(()),
         }
+    }
+
+    /// Whether the medium has room for what was accepted and for overwriting only.
+    pub(crate) fn is_short_of_room(&self) -> bool {
+        self.shared.admission.room() < Room::Enough
     }
 
     /// Why an allocation that exceeds the free bytes of [`Volume::usage`] is refused.

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::admission::{Admission, Need, Refusal};
+use super::admission::{Admission, Need, Refusal, Room};
 use crate::base::Clock;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::block::BlockStore;
 use crate::disk::Disk;
 use crate::journal::{Journal, JournalError};
@@ -24,6 +25,10 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Free bytes of the medium that are for what was accepted.
+    pub(crate) slack_bytes: u64,
+    /// Bytes that writers have sealed since the free bytes were looked at.
+    pub(crate) unseen_bytes: AtomicU64,
     /// Bytes of segments that may be unsynced before a large write syncs them.
     pub(crate) unsynced_max: u64,
 }
@@ -34,6 +39,22 @@ impl Shared {
         self.journal
             .get()
             .ok_or(FsError::Journal(JournalError::Poisoned))
+    }
+
+    /// Writers have stored so many bytes, of which no checkpoint knows: finds out in time when only
+    /// the slack is left. That there is room again, checkpoints find.
+    pub(crate) fn note_sealed(&self, bytes: u64) {
+        if self.unseen_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes < self.slack_bytes / 16 {
+            return;
+        }
+        self.unseen_bytes.store(0, Ordering::Relaxed);
+        let is_scarce = self
+            .disk
+            .space()
+            .is_ok_and(|space| space.free < self.slack_bytes);
+        if is_scarce && self.admission.room() == Room::Enough {
+            self.admission.set_room(Room::Scarce);
+        }
     }
 
     /// Waits for room in memory and in the journal.

@@ -10,6 +10,7 @@ use super::layer::{Counts, Layer};
 use super::seal::Sealing;
 use super::shared::Shared;
 use super::volume::{Volume, VolumeSettings};
+use crate::base::sync::atomic::AtomicU64;
 use crate::base::{Clock, Lsn, PoolId, SegmentId, SystemClock, Timestamp, VolumeId};
 use crate::block::{BlockStore, StoreOptions};
 use crate::disk::{Disk, FileDisk, Step};
@@ -65,6 +66,8 @@ impl Bench {
             journal: OnceLock::from(journal),
             admission: Admission::new(1 << 30),
             clock: Arc::new(FineClock(SystemClock::new())),
+            slack_bytes: 0,
+            unseen_bytes: AtomicU64::new(0),
             unsynced_max: 64 << 20,
         });
         let base = Layer::sealed(None, Counts::default());

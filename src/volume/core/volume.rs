@@ -185,10 +185,11 @@ impl Volume {
     pub fn usage(&self) -> FsResult<Usage> {
         let counts = self.state.read().counts;
         let space = self.shared.disk.space().map_err(JournalError::Disk)?;
+        let free = space.free.saturating_sub(self.shared.slack_bytes);
         Ok(Usage {
             blocks: counts.blocks,
             inodes: counts.inodes,
-            free_bytes: space.free.min(self.bytes_below_limit(counts)),
+            free_bytes: free.min(self.bytes_below_limit(counts)),
             limit_bytes: self.limit_bytes(),
         })
     }
@@ -383,12 +384,19 @@ impl Volume {
     /// writes: each piece is one block. All-zero pieces become holes; trailing zeros are trimmed.
     /// The caller holds a [`Volume::pin`] until it has committed them.
     pub fn seal(&self, pieces: &[&[u8]]) -> FsResult<Vec<BlockState>> {
+        self.seal_with(Need::Room, pieces)
+    }
+
+    /// As [`Volume::seal`] for changes that may have to go on when room is scarce.
+    pub(crate) fn seal_with(&self, need: Need, pieces: &[&[u8]]) -> FsResult<Vec<BlockState>> {
         if self.settings.read_only {
             return Err(FsError::ReadOnly);
         }
         self.check_poison()?;
-        self.shared.enter(Need::Room)?;
+        self.shared.enter(need)?;
         let states = seal_pieces(&self.shared, pieces, BlockState::Hole)?;
+        let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+        self.shared.note_sealed(bytes);
         if self.shared.store.unsynced_bytes() > self.shared.unsynced_max {
             self.shared.store.sync_healthy(Step::SegmentWithinCap);
             // What was lost right now is refused while that can be told to whoever wrote it; for

@@ -108,12 +108,16 @@ impl Volume {
         };
         let need = match mode.writeback {
             true => Need::Accepted,
+            false if self.is_short_of_room() => {
+                self.check_room(request, ino, offset..pieces.end())?;
+                Need::Overwrite
+            }
             false => Need::Room,
         };
         // A look ahead, without keeping others out: what must be found later is found here first.
         let inode = self.read(request, |view| load_file(view, ino))?;
         let _pin = self.pin();
-        let sealed = self.seal_whole(&pieces)?;
+        let sealed = self.seal_whole(need, &pieces)?;
         let mut needed = vec![keys::inode(ino)];
         needed.extend(pieces.keys_to_look_up(ino, &inode));
         self.warm(&needed);
@@ -162,13 +166,13 @@ impl Volume {
     }
 
     /// Stores the whole blocks of a large write; nothing of a small one.
-    fn seal_whole(&self, pieces: &Pieces<'_>) -> FsResult<Vec<BlockState>> {
+    fn seal_whole(&self, need: Need, pieces: &Pieces<'_>) -> FsResult<Vec<BlockState>> {
         let whole = pieces.whole();
         if whole.len() < SEAL_BYTES_MIN {
             return Ok(Vec::new());
         }
         let blocks: Vec<&[u8]> = pieces.data[whole].chunks(pieces.block as usize).collect();
-        self.seal(&blocks)
+        self.seal_with(need, &blocks)
     }
 }
 

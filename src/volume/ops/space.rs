@@ -86,7 +86,12 @@ impl Volume {
     }
 
     /// Refuses a range for whose unallocated blocks there is no room.
-    fn check_room(&self, request: &Request, ino: Ino, range: Range<u64>) -> FsResult<()> {
+    pub(super) fn check_room(
+        &self,
+        request: &Request,
+        ino: Ino,
+        range: Range<u64>,
+    ) -> FsResult<()> {
         let free = self.usage()?.free_bytes;
         if range.end - range.start <= free {
             return Ok(());

@@ -19,6 +19,7 @@ use crate::pool::create;
 use crate::pool::recovery::Ground;
 use crate::pool::settings::PoolFile;
 use crate::pool::{Pool, PoolError, PoolOptions, PoolResult, Violation};
+use crate::volume::core::admission::Room;
 
 pub(super) const ID: PoolId = PoolId([0x51; 16]);
 /// How long the index is waited for.
@@ -289,7 +290,7 @@ impl World {
         self.tell("the medium is full".to_owned());
         let pool = self.pool();
         assert!(pool.reserve.release(&self.disk), "there was no reserve");
-        pool.shared.admission.set_full(true);
+        pool.shared.admission.set_room(Room::None);
         let used = self.disk.files().iter().map(|(_, len)| len).sum();
         self.disk.set_capacity(Some(used));
     }
