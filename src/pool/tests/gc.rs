@@ -109,8 +109,8 @@ fn garbage_is_given_back_and_nothing_else() {
     assert_half(&pool);
 }
 
-/// With less room on the disk than is to be moved, segments are cleaned a few at a time, in the room
-/// that those before have given back.
+/// With less room on the disk than is to be moved, segments are cleaned a few at a time, in the
+/// room that those before have given back.
 #[test]
 fn garbage_is_collected_in_the_room_that_there_is() {
     let (disk, pool) = half_garbage();

@@ -71,7 +71,14 @@ impl World {
         let mut model = VolumeModel::absent();
         model.attempt(Some(Tree::default()));
         self.model.volumes.insert(volume.to_owned(), model);
-        self.pool().create_volume(&new_volume(volume))?;
+        if let Err(error) = self.pool().create_volume(&new_volume(volume)) {
+            if error.is_no_space() && !self.disk.has_failed() {
+                // Refused before the medium was asked.
+                let absent = VolumeModel::absent();
+                self.model.volumes.insert(volume.to_owned(), absent);
+            }
+            return Err(error.into());
+        }
         self.settled(volume);
         Ok(())
     }
@@ -291,6 +298,8 @@ impl World {
             Err(expected) => match change.perform(&opened) {
                 Err(error) if variant(&error) == expected => Ok(()),
                 Err(error) if self.disk.has_failed() => Err(error.into()),
+                // Which of two reasons is told is not promised.
+                Err(error) if error.is_no_space() && self.disk.is_bounded() => Err(error.into()),
                 other => panic!("{volume}: {change:?}: {other:?} instead of {expected}"),
             },
         }
