@@ -146,6 +146,7 @@ impl Service {
             let names = source.to_string();
             return Err(PoolError::SnapshotsHeld { names }.into());
         }
+        self.check_unread(&source)?;
         if let Some(session) = self.sessions().find(&source) {
             if !request.force {
                 let users = users_of(&session);
@@ -166,8 +167,7 @@ impl Service {
             }
             live.mount.close_snapshot(info.id, &info.name);
         }
-        self.pool
-            .remove_snapshot(&request.volume, &request.snapshot)?;
+        self.remove_unread(request)?;
         if let Some(live) = &live {
             live.mount.close_snapshot(info.id, &info.name);
         }
