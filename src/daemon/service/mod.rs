@@ -6,6 +6,7 @@ mod export;
 mod keep;
 mod maintenance;
 mod mounts;
+mod names;
 mod policies;
 mod rollback;
 mod snapshots;
