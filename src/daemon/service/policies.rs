@@ -113,13 +113,17 @@ impl Service {
         Ok(run)
     }
 
-    /// Does what is due, of all volumes. One that fails does not keep the others from it.
+    /// Does what is due, of all volumes, until the daemon is to end. One that fails does not keep
+    /// the others from it.
     pub fn run_policies(&self) {
         let now = self.clock.now();
         for info in self.pool.volumes() {
             let Some(policy) = info.policy else {
                 continue;
             };
+            if self.sessions().is_stopping() {
+                return;
+            }
             let is_due = |made: Vec<SnapshotInfo>| policy.is_due(newest(&made), now);
             if !self.made_by_policy(&info.name).is_ok_and(is_due) {
                 continue;
@@ -134,6 +138,8 @@ impl Service {
                         .iter()
                         .for_each(|text| log::warn!("policy: {text}"));
                 }
+                // Its mount and its pool are being closed.
+                Err(_) if self.sessions().is_stopping() => {}
                 // One that fails for hours does not fill the log.
                 Err(error) if failures.is_power_of_two() => {
                     log::warn!("policy of volume '{}': {error}", info.name);

@@ -392,6 +392,23 @@ fn the_api_carries_every_call() {
         )
         .unwrap();
     assert_eq!(listed, list(&service, None).unwrap());
+    let to = tempfile::tempdir().unwrap();
+    let mut export = ExportFiles {
+        volume: "db".parse().unwrap(),
+        snapshot: "v1".parse().unwrap(),
+        paths: Vec::new(),
+        to: std::fs::canonicalize(to.path()).unwrap(),
+        identity: None,
+        force: false,
+    };
+    let exported = client.call(&export, silent).unwrap();
+    assert_eq!(exported, Exported::default());
+    export.identity = Some((0, 1));
+    let elsewhere = client.call(&export, silent).unwrap_err();
+    assert!(elsewhere.message.contains("another folder"), "{elsewhere}");
+    export.to = "relative".into();
+    let relative = client.call(&export, silent).unwrap_err();
+    assert_eq!(relative.kind, Kind::Usage);
     let remove = RemoveSnapshot {
         volume: "db".parse().unwrap(),
         snapshot: "v1".parse().unwrap(),
