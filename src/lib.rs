@@ -13,7 +13,7 @@
 //! tree      copy-on-write Merkle B-tree over the block store
 //! volume    one volume: key schema, overlay, POSIX operations; no FUSE in it
 //! pool      many volumes: superblock, catalog, checkpoint, recovery, snapshots
-//! fuse      translation of requests          transfer  send, receive
+//! fuse      translation of requests          transfer  files of a snapshot to the host
 //! daemon    the owner of a pool: mounts, control API
 //! cli       one file per command
 //! ```
@@ -29,6 +29,7 @@ pub mod fuse;
 pub mod fuzzing;
 pub mod journal;
 pub mod pool;
+pub mod transfer;
 pub mod tree;
 pub mod volume;
 

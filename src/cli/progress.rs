@@ -1,15 +1,22 @@
 //! A progress bar on stderr, on a terminal only, for work that takes longer than a moment.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::base::progress::Progress;
 use crate::base::{Clock, SystemClock};
 
 /// Nothing is drawn before this time.
 const QUIET: Duration = Duration::from_millis(250);
+
+/// Exit code of a process that a second signal ends.
+const INTERRUPTED: i32 = 130;
 
 /// At most so many drawings a second.
 const DRAWINGS_PER_SECOND: u8 = 10;
@@ -18,6 +25,7 @@ const DRAWINGS_PER_SECOND: u8 = 10;
 pub(crate) struct Bar {
     bar: ProgressBar,
     clock: SystemClock,
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Bar {
@@ -31,7 +39,19 @@ impl Bar {
         Bar {
             bar,
             clock: SystemClock::new(),
+            interrupted: Arc::default(),
         }
+    }
+
+    /// From now on the work, if this process does it, ends in good order at the first Ctrl-C; the
+    /// second one ends the process.
+    pub(crate) fn heed_signals(self) -> io::Result<Bar> {
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let set = self.interrupted.clone();
+            flag::register_conditional_shutdown(signal, INTERRUPTED, set)?;
+            flag::register(signal, self.interrupted.clone())?;
+        }
+        Ok(self)
     }
 }
 
@@ -48,6 +68,10 @@ impl Progress for Bar {
             self.bar.set_length(total);
         }
         self.bar.set_position(done);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     let router = route::<RemoveSnapshot>(router);
     let router = route::<CompareSnapshot>(router);
     let router = route::<RestoreFiles>(router);
+    let router = route::<ExportFiles>(router);
     let router = route::<ListMounts>(router);
     let router = route::<MountVolume>(router);
     let router = route::<Unmount>(router);

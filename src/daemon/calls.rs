@@ -131,6 +131,8 @@ long_calls! {
     Post "/v1/space/removal" MeasureRemoval => Freed, Service::space_of_removal;
     Post "/v1/volumes/{volume}/snapshots/{snapshot}/restore" RestoreFiles => FilesRestored,
         Service::restore;
+    Post "/v1/volumes/{volume}/snapshots/{snapshot}/export" ExportFiles => Exported,
+        Service::export;
     Post "/v1/check" CheckPool => CheckReport, Service::check;
     Post "/v1/scrub" ScrubPool => CheckReport, Service::scrub;
     Post "/v1/gc" CollectGarbage => GcReport, Service::collect_garbage;

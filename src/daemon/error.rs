@@ -1,6 +1,7 @@
 //! What can go wrong at the top: few kinds, one line of text, and hints.
 
 use std::error::Error;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use crate::base::{NameError, Nature};
 use crate::disk::DiskError;
 use crate::fuse::MountError;
 use crate::pool::PoolError;
+use crate::transfer::ExportError;
 use crate::volume::FsError;
 use crate::volume::ops::RestoreError;
 
@@ -166,7 +168,8 @@ fn hint_of_restore(made: ServiceError, error: &RestoreError) -> ServiceError {
     match error {
         RestoreError::Exists { .. } => made
             .hint("--force changes what differs of them; --to DIR restores below another folder"),
-        RestoreError::NoFolder { .. } => made.hint("make it in the mounted volume first"),
+        RestoreError::NoFolder { .. } => made
+            .hint("make it in the mounted volume first; for a folder of the host: --to-host DIR"),
         RestoreError::NotFolder { .. } | RestoreError::IsFolder { .. } => {
             made.hint("move it away first, or restore below another folder: --to DIR")
         }
@@ -174,6 +177,61 @@ fn hint_of_restore(made: ServiceError, error: &RestoreError) -> ServiceError {
             "close it first (`fuser -v FILE` says who has it open), or restore below another \
              folder: --to DIR",
         ),
+        _ => made,
+    }
+}
+
+impl From<ExportError> for ServiceError {
+    fn from(error: ExportError) -> ServiceError {
+        let kind = match &error {
+            ExportError::Missing { .. } | ExportError::NoFolder { .. } => Kind::NotFound,
+            ExportError::Exists { .. } => Kind::Exists,
+            ExportError::NotFolder { .. }
+            | ExportError::IsFolder { .. }
+            | ExportError::OtherFilesystem { .. }
+            | ExportError::Changed { .. }
+            | ExportError::BrokenOff
+            | ExportError::Source { .. }
+            | ExportError::Host { .. } => kind_of(error.nature()),
+        };
+        let made = ServiceError::new(kind, chain(&error));
+        let made = hint_of_export(made, &error);
+        match kind {
+            Kind::Corrupt => made.hint("`volfs check` lists everything that is damaged"),
+            _ => made,
+        }
+    }
+}
+
+/// What to do about files that were not written to the host.
+fn hint_of_export(made: ServiceError, error: &ExportError) -> ServiceError {
+    use io::ErrorKind::{PermissionDenied, StorageFull, Unsupported};
+    match error {
+        ExportError::Exists { .. } => {
+            made.hint("--force replaces files; --to-host DIR can also be an empty folder")
+        }
+        ExportError::NoFolder { .. } => {
+            made.hint("make it first; `volfs restore --to DIR` means a folder of the volume")
+        }
+        ExportError::NotFolder { .. } | ExportError::IsFolder { .. } => {
+            made.hint("move it away first, or restore to another folder")
+        }
+        ExportError::OtherFilesystem { .. } => {
+            made.hint("what goes there can be restored by itself, to a folder of its own")
+        }
+        ExportError::Changed { .. } => made.hint("restore to a folder that nobody else changes"),
+        ExportError::Host { .. } => match error.host_error() {
+            Some(StorageFull | io::ErrorKind::QuotaExceeded) => made.hint(
+                "free space there: what was restored stays, and the same command with --force \
+                 does all of it",
+            ),
+            Some(PermissionDenied) => made.hint(
+                "it is the daemon that writes, or where none runs this command: owners, devices \
+                 and attributes of the system are root's to give",
+            ),
+            Some(Unsupported) => made.hint("restore to another filesystem, as ext4 or xfs"),
+            _ => made,
+        },
         _ => made,
     }
 }
@@ -222,8 +280,6 @@ fn kind_of(nature: Nature) -> Kind {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     /// The whole chain of causes is in the message, each cause once.

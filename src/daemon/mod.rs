@@ -12,6 +12,7 @@
 mod access;
 mod api;
 mod calls;
+mod chores;
 mod client;
 mod error;
 mod filter;

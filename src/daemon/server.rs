@@ -7,7 +7,7 @@
 //!    From then on requests are answered with "stopping" and none is begun; the name of the
 //!    socket goes, and every connection that had come before is still answered. So a client that
 //!    hears nothing knows that the daemon died.
-//! 4. Unmount, close the pool, release the lock.
+//! 4. Unmount, close the pool, release the lock. Policies and the trash are not waited for.
 
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
@@ -24,6 +24,7 @@ use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
 
 use super::access::{OWNER_PATIENCE, check_exists, locked};
+use super::chores::Chores;
 use super::client::Client;
 use super::service::{Life, Service};
 use super::wait::OwnerWatch;
@@ -207,8 +208,9 @@ async fn serve(service: &Arc<Service>, listener: StdListener, pool: &Path) -> Se
             let _ = all_answered.await;
             tokio::time::sleep(DRAIN_PATIENCE).await;
         });
+    let chores = start_chores(service).map_err(fail)?;
     let serving = tokio::spawn(server.into_future());
-    live(service).await;
+    live(service, &chores).await;
     socket::unlink(pool);
     // An error means that nobody listens any more.
     let _ = stop.send(true);
@@ -221,21 +223,26 @@ async fn serve(service: &Arc<Service>, listener: StdListener, pool: &Path) -> Se
     Ok(())
 }
 
+/// The trash and policies: they may take seconds, as the flush before a snapshot does.
+fn start_chores(service: &Arc<Service>) -> io::Result<Chores> {
+    let service = service.clone();
+    Chores::start(move || {
+        service.expire_trash(true);
+        service.run_policies();
+    })
+}
+
 /// Until the daemon is to end.
-async fn live(service: &Arc<Service>) {
+async fn live(service: &Arc<Service>, chores: &Chores) {
     while !service.sessions().is_stopping() {
         // A timeout is a look as good as any.
         let _ = tokio::time::timeout(IDLE_PATIENCE, service.sessions().woken()).await;
-        let service = service.clone();
+        let sessions = service.sessions().clone();
         // Letting a session go may wait for its threads.
-        let chores = move || {
-            service.sessions().reap();
-            service.expire_trash(true);
-            service.run_policies();
-        };
-        if let Err(error) = tokio::task::spawn_blocking(chores).await {
+        if let Err(error) = tokio::task::spawn_blocking(move || sessions.reap()).await {
             log::error!("{error}");
         }
+        chores.ask();
     }
 }
 
@@ -289,5 +296,50 @@ impl Listener for DrainingListener {
 
     fn local_addr(&self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::pool::Pool;
+
+    /// A test that hangs says so after this time.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// The daemon's end does not wait for chores that are under way, however long they take.
+    #[test]
+    fn chores_do_not_delay_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        Pool::create(folder.path()).unwrap();
+        let service = Arc::new(Service::open(folder.path(), Life::Stays).unwrap());
+        let (begun, begins) = channel();
+        let (go_on, goes_on) = channel::<()>();
+        let chores = Chores::start(move || {
+            begun.send(()).unwrap();
+            // An error is the end of the test.
+            let _ = goes_on.recv();
+        });
+        let chores = chores.unwrap();
+        let (ended, ends) = channel();
+        let living = thread::spawn({
+            let service = service.clone();
+            move || {
+                let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(live(&service, &chores));
+                ended.send(()).unwrap();
+            }
+        });
+        // Something has ended: a look.
+        service.sessions().ended(0);
+        begins.recv_timeout(PATIENCE).unwrap();
+        service.sessions().stop();
+        ends.recv_timeout(PATIENCE)
+            .expect("the end waits for the chores");
+        drop(go_on);
+        living.join().unwrap();
+        service.close().unwrap();
     }
 }

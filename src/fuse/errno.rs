@@ -125,7 +125,7 @@ pub(crate) fn report_of(operation: &str, volume: &Volume, node: NodeId, error: &
         Nature::Corrupt => volume.path_hint(node.ino()),
         _ => None,
     };
-    report_with(operation, volume.label(), node, error, &path)
+    report_with(operation, &volume.label(), node, error, &path)
 }
 
 fn report_with(

@@ -375,6 +375,7 @@ impl Catalog {
             VOLUME => {
                 let record = VolumeRecord::decode(&value.bytes)?;
                 entry.volume.set_limit(record.limit_bytes);
+                entry.volume.set_label(record.name.as_str());
                 let old = std::mem::replace(&mut entry.record, record);
                 if old.removed.is_none() {
                     self.names.remove(&old.name);

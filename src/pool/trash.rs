@@ -54,25 +54,31 @@ impl Pool {
         trash
     }
 
-    /// Gives a volume in the trash its name back: the one that was removed last, if several had it.
-    /// Durable when it returns.
+    /// Takes a volume out of the trash: the one that was removed last, if several had the name. It
+    /// gets its name back, or another one. Durable when it returns; name and return are one record.
     ///
     /// # Errors
-    /// `NotInTrash`; `Exists` where another volume has the name by now.
-    pub fn undelete_volume(&self, name: &VolumeName) -> PoolResult<VolumeInfo> {
+    /// `NotInTrash`; `Exists` where another volume has the name.
+    pub fn undelete_volume(
+        &self,
+        name: &VolumeName,
+        new_name: Option<&VolumeName>,
+    ) -> PoolResult<VolumeInfo> {
+        let new_name = new_name.unwrap_or(name);
         let at = {
             let mut catalog = self.catalog.lock();
             let id = newest_in_trash(&catalog, name)?;
-            catalog.check_new_volume(name)?;
+            catalog.check_new_volume(new_name)?;
             let entry = entry(&catalog, id, name)?;
             let record = VolumeRecord {
+                name: new_name.clone(),
                 removed: None,
                 ..entry.record.clone()
             };
             self.cut(&mut catalog, &update(put_volume(id, &record)))?
         };
         self.sync_journal(at)?;
-        self.volume_info(name)
+        self.volume_info(new_name)
     }
 
     /// Removes a volume and its snapshots for good; clones stay. Durable when it returns.

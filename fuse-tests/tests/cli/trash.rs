@@ -31,13 +31,50 @@ fn a_removed_volume_comes_back() {
         &["data", "GOES FOR GOOD"],
     );
     with_file(&fixture, "data", "second");
-    fixture.fails(EXISTS, &["volume", "undelete", "data"]);
+    let stderr = fixture.fails(EXISTS, &["volume", "undelete", "data"]);
+    assert_says(
+        &stderr,
+        &["'data' exists", "volfs volume undelete data --as OTHER"],
+    );
     fixture.ok(&["volume", "rm", "--now", "data"]);
     assert_eq!(fixture.ok(&["volume", "undelete", "data"]), "data");
     assert_eq!(content(&fixture, "data"), "first");
     assert_says(&fixture.ok(&["snapshot", "ls"]), &["data", "s"]);
     let stderr = fixture.fails(NOT_FOUND, &["volume", "undelete", "data"]);
     assert_says(&stderr, &["the trash has no volume 'data'", "--trash"]);
+}
+
+/// A volume comes back beside the one that has its name by now, with its snapshots, and is mounted,
+/// shown and removed under its new name, while a daemon runs and after it has ended.
+#[test]
+fn a_removed_volume_comes_back_under_another_name() {
+    let fixture = Fixture::new();
+    with_file(&fixture, "data", "first");
+    fixture.ok(&["snapshot", "create", "data@s"]);
+    fixture.ok(&["volume", "rm", "data"]);
+    with_file(&fixture, "data", "second");
+    let root = fixture.mount("data");
+    let taken = ["volume", "undelete", "data", "--as", "data"];
+    assert_says(&fixture.fails(EXISTS, &taken), &["--as OTHER"]);
+    let back = ["volume", "undelete", "data", "--as", "old"];
+    assert_eq!(fixture.ok(&back), "old");
+    fixture.fails(NOT_FOUND, &back);
+    assert_eq!(fs::read_to_string(root.join("file")).unwrap(), "second");
+    let old = fixture.mount("old");
+    assert_eq!(fs::read_to_string(old.join("file")).unwrap(), "first");
+    assert!(old.join(".volfs/snapshots/s/file").exists());
+    fixture.umount("old");
+    fixture.umount("data");
+    assert_eq!(content(&fixture, "old"), "first");
+    assert_eq!(fixture.ok(&["snapshot", "ls", "-q"]), "old@s");
+    fixture.ok(&["volume", "rm", "old"]);
+    assert_says(&fixture.ok(&["volume", "ls", "--trash"]), &["old"]);
+    fixture.ok(&["volume", "undelete", "old"]);
+    fixture.ok(&["check"]);
+
+    let several = ["volume", "undelete", "a", "b", "--as", "c"];
+    assert_says(&fixture.fails(USAGE, &several), &["--as names one volume"]);
+    fixture.fails(USAGE, &["volume", "undelete", "a", "--as", "b/c"]);
 }
 
 /// `rm --now` removes for good, also out of the trash.

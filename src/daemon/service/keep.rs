@@ -86,7 +86,17 @@ impl Service {
 
     /// Takes a volume out of the trash.
     pub fn undelete_volume(&self, request: &UndeleteVolume) -> ServiceResult<VolumeDetails> {
-        Ok(self.volume_details(self.pool.undelete_volume(&request.volume)?))
+        let volume = &request.volume;
+        let back = self
+            .pool
+            .undelete_volume(volume, request.new_name.as_ref())
+            .map_err(|error| match error {
+                PoolError::Exists { .. } => ServiceError::from(error).hint(format!(
+                    "`volfs volume undelete {volume} --as OTHER` brings it back under another name"
+                )),
+                error => error.into(),
+            })?;
+        Ok(self.volume_details(back))
     }
 
     /// What is in the trash, the oldest first.

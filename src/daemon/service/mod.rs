@@ -2,9 +2,11 @@
 //! without a daemon.
 
 mod earlier;
+mod export;
 mod keep;
 mod maintenance;
 mod mounts;
+mod names;
 mod policies;
 mod rollback;
 mod snapshots;
@@ -44,6 +46,8 @@ pub struct Service {
     trash_seen: Mutex<HashMap<VolumeId, Duration>>,
     /// How often in a row the policy of each volume has failed.
     policy_failures: Mutex<HashMap<VolumeName, u64>>,
+    /// Snapshots that are being read, and must stay so long.
+    in_reading: Mutex<Vec<Source>>,
 }
 
 /// Whether the process ends when the last mount goes.
@@ -66,6 +70,7 @@ impl Service {
             started: clock.now(),
             trash_seen: Mutex::default(),
             policy_failures: Mutex::default(),
+            in_reading: Mutex::default(),
             pool,
             clock,
         })

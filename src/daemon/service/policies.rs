@@ -3,7 +3,8 @@
 //! Only what a policy has made is ever removed by it, and neither what is held nor what is mounted.
 
 use super::Service;
-use crate::base::{SnapshotName, Timestamp, VolumeName};
+use super::names::time_name;
+use crate::base::{Timestamp, VolumeName};
 use crate::daemon::{
     Kind, PolicyDetails, PolicyRun, RemoveSnapshot, RunPolicy, ServiceError, ServiceResult,
     SetPolicy,
@@ -13,6 +14,9 @@ use crate::pool::{MadeBy, NewSnapshot, Policy, SetVolume, SnapshotInfo};
 /// How long files open for writing are flushed before a snapshot that nobody waits for, in
 /// milliseconds.
 const FLUSH_MS: u64 = 10_000;
+
+/// What the names of these snapshots begin with. Whose they are the record says, not the name.
+const PREFIX: &str = "auto-";
 
 impl Service {
     /// Sets or ends a volume's policy.
@@ -59,7 +63,8 @@ impl Service {
         let now = self.clock.now();
         let mut times: Vec<Timestamp> = made.iter().map(|one| one.created).collect();
         let is_due = policy.is_due(newest(&made), now);
-        let created = is_due.then(|| format!("{volume}@{}", auto_name(now)));
+        let name = time_name(PREFIX, now)?;
+        let created = is_due.then(|| format!("{volume}@{name}"));
         times.extend(is_due.then_some(now));
         let kept = policy.kept(&times);
         let removed = surplus(&made, &kept);
@@ -72,18 +77,19 @@ impl Service {
 
     fn carry_out(&self, volume: &VolumeName, policy: &Policy) -> ServiceResult<PolicyRun> {
         let warnings = self.flush(&[volume], Some(FLUSH_MS));
-        let name: SnapshotName = auto_name(self.clock.now()).parse()?;
         let new = NewSnapshot {
             made_by: MadeBy::Policy,
             ..NewSnapshot::default()
         };
-        let of = [(volume.clone(), name)];
-        self.pool.create_snapshots_as(&of, &new)?;
+        let made = self.make_by_time(PREFIX, |name| {
+            let of = [(volume.clone(), name.clone())];
+            self.pool.create_snapshots_as(&of, &new)
+        })?;
         if let Some(session) = self.live_session(volume) {
             session.mount.snapshots_changed();
         }
         let mut run = PolicyRun {
-            created: Some(format!("{volume}@{}", of[0].1)),
+            created: made.first().map(full_name),
             removed: Vec::new(),
             warnings,
         };
@@ -107,13 +113,17 @@ impl Service {
         Ok(run)
     }
 
-    /// Does what is due, of all volumes. One that fails does not keep the others from it.
+    /// Does what is due, of all volumes, until the daemon is to end. One that fails does not keep
+    /// the others from it.
     pub fn run_policies(&self) {
         let now = self.clock.now();
         for info in self.pool.volumes() {
             let Some(policy) = info.policy else {
                 continue;
             };
+            if self.sessions().is_stopping() {
+                return;
+            }
             let is_due = |made: Vec<SnapshotInfo>| policy.is_due(newest(&made), now);
             if !self.made_by_policy(&info.name).is_ok_and(is_due) {
                 continue;
@@ -128,6 +138,8 @@ impl Service {
                         .iter()
                         .for_each(|text| log::warn!("policy: {text}"));
                 }
+                // Its mount and its pool are being closed.
+                Err(_) if self.sessions().is_stopping() => {}
                 // One that fails for hours does not fill the log.
                 Err(error) if failures.is_power_of_two() => {
                     log::warn!("policy of volume '{}': {error}", info.name);
@@ -154,12 +166,6 @@ impl Service {
         made.retain(|one| one.made_by == MadeBy::Policy);
         Ok(made)
     }
-}
-
-/// The name of a snapshot by its time, in UTC: `auto-20261122T101500Z`.
-fn auto_name(now: Timestamp) -> String {
-    let text = now.sortable();
-    format!("auto-{}Z", text.split('.').next().unwrap_or(&text))
 }
 
 fn full_name(one: &SnapshotInfo) -> String {

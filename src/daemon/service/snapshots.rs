@@ -6,28 +6,13 @@ use super::space::details;
 use super::volumes::users_of;
 use super::{DRIVER, Service};
 use crate::base::progress::Progress;
-use crate::base::{SnapshotName, Timestamp, VolumeName};
+use crate::base::{SnapshotName, VolumeName};
 use crate::daemon::mounts::{Session, holders_of_snapshot, in_use};
 use crate::daemon::{
     CreateSnapshots, InspectSnapshot, Kind, ListSnapshots, RemoveSnapshot, ServiceError,
     ServiceResult, SnapshotDetails, SnapshotsCreated, Source, UnmountTarget,
 };
 use crate::pool::{MadeBy, NewSnapshot, PoolError, SnapshotInfo};
-
-/// How often a name made of the time is made again because it is taken.
-const AUTO_NAME_TRIES: u32 = 1000;
-
-const NANOS_PER_MICRO: u32 = 1000;
-const NANOS_PER_SEC: u32 = 1_000_000_000;
-
-/// So many microseconds later, the resolution of names; at most a second.
-fn after(time: Timestamp, micros: u32) -> Timestamp {
-    let nanos = time.nanos + micros * NANOS_PER_MICRO;
-    Timestamp {
-        secs: time.secs + i64::from(nanos / NANOS_PER_SEC),
-        nanos: nanos % NANOS_PER_SEC,
-    }
-}
 
 impl Service {
     /// One cut through all volumes of the request; all snapshots or none. Files open for writing
@@ -69,21 +54,17 @@ impl Service {
             made_by: MadeBy::User,
             labels: labels.clone(),
         };
-        let timed = of.iter().any(|source| source.snapshot.is_none());
-        let now = self.clock.now();
-        let mut later = 0;
-        loop {
-            let time: SnapshotName = after(now, later).sortable().parse()?;
-            let name = |source: &Source| source.snapshot.clone().unwrap_or_else(|| time.clone());
-            let named: Vec<_> = of
+        let create = |time: Option<&SnapshotName>| {
+            let name = |source: &Source| source.snapshot.clone().or_else(|| time.cloned());
+            let named = of
                 .iter()
-                .map(|source| (source.volume.clone(), name(source)))
-                .collect();
-            match self.pool.create_snapshots_as(&named, &new) {
-                // Several commands within a microsecond: the next name is one later.
-                Err(PoolError::Exists { .. }) if timed && later < AUTO_NAME_TRIES => later += 1,
-                other => return Ok(other?),
-            }
+                .filter_map(|source| Some((source.volume.clone(), name(source)?)));
+            self.pool
+                .create_snapshots_as(&named.collect::<Vec<_>>(), &new)
+        };
+        match of.iter().any(|source| source.snapshot.is_none()) {
+            true => self.make_by_time("", |time| create(Some(time))),
+            false => Ok(create(None)?),
         }
     }
 
@@ -146,6 +127,7 @@ impl Service {
             let names = source.to_string();
             return Err(PoolError::SnapshotsHeld { names }.into());
         }
+        self.check_unread(&source)?;
         if let Some(session) = self.sessions().find(&source) {
             if !request.force {
                 let users = users_of(&session);
@@ -166,8 +148,7 @@ impl Service {
             }
             live.mount.close_snapshot(info.id, &info.name);
         }
-        self.pool
-            .remove_snapshot(&request.volume, &request.snapshot)?;
+        self.remove_unread(request)?;
         if let Some(live) = &live {
             live.mount.close_snapshot(info.id, &info.name);
         }
@@ -204,25 +185,5 @@ impl Service {
             mountpoints,
             space: None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The next free name is a microsecond later, over the end of a second too.
-    #[test]
-    fn names_advance_by_microseconds() {
-        let name = |micros| {
-            let time = Timestamp {
-                secs: 0,
-                nanos: 999_999_000,
-            };
-            after(time, micros).sortable()
-        };
-        assert_eq!(name(0), "19700101T000000.999999Z");
-        assert_eq!(name(1), "19700101T000001.000000Z");
-        assert_eq!(name(1000), "19700101T000001.000999Z");
     }
 }

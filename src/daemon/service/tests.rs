@@ -392,6 +392,23 @@ fn the_api_carries_every_call() {
         )
         .unwrap();
     assert_eq!(listed, list(&service, None).unwrap());
+    let to = tempfile::tempdir().unwrap();
+    let mut export = ExportFiles {
+        volume: "db".parse().unwrap(),
+        snapshot: "v1".parse().unwrap(),
+        paths: Vec::new(),
+        to: std::fs::canonicalize(to.path()).unwrap(),
+        identity: None,
+        force: false,
+    };
+    let exported = client.call(&export, silent).unwrap();
+    assert_eq!(exported, Exported::default());
+    export.identity = Some((0, 1));
+    let elsewhere = client.call(&export, silent).unwrap_err();
+    assert!(elsewhere.message.contains("another folder"), "{elsewhere}");
+    export.to = "relative".into();
+    let relative = client.call(&export, silent).unwrap_err();
+    assert_eq!(relative.kind, Kind::Usage);
     let remove = RemoveSnapshot {
         volume: "db".parse().unwrap(),
         snapshot: "v1".parse().unwrap(),
@@ -444,4 +461,65 @@ fn absent_daemons_are_no_errors() {
     let error = Client::connect(folder.path()).err().unwrap();
     assert_eq!(error.kind, Kind::Unreachable);
     hangs_up.join().unwrap();
+}
+
+/// A clock that stands still.
+struct Still(Timestamp);
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Two runs of a policy within one instant make two snapshots. Those of an older volfs, whose names
+/// end with the second, are the policy's like the others, and what only looks like them is not.
+#[test]
+fn runs_of_a_policy_do_not_collide() {
+    let (_folder, mut service) = pool();
+    service.create_volume(&new_volume("db")).unwrap();
+    let volume: VolumeName = "db".parse().unwrap();
+    let make = |service: &Service, name: &str, made_by| {
+        let of = [(volume.clone(), name.parse().unwrap())];
+        let new = crate::pool::NewSnapshot {
+            made_by,
+            ..Default::default()
+        };
+        service.pool.create_snapshots_as(&of, &new).unwrap();
+    };
+    make(
+        &service,
+        "auto-20260101T000000Z",
+        crate::pool::MadeBy::Policy,
+    );
+    make(&service, "auto-20260101T000001Z", crate::pool::MadeBy::User);
+    service.clock = Box::new(Still(service.clock.now()));
+    let policy = crate::pool::Policy {
+        every: 3600,
+        keep_last: 2,
+        ..Default::default()
+    };
+    let set = SetPolicy {
+        volume: volume.clone(),
+        policy: Some(policy),
+    };
+    service.set_policy(&set).unwrap();
+    let run = RunPolicy {
+        volume: volume.clone(),
+        dry_run: false,
+    };
+    let first = service.run_policy(&run).unwrap();
+    assert_eq!(first.removed, Vec::<String>::new());
+    let second = service.run_policy(&run).unwrap();
+    assert_eq!(second.removed, ["db@auto-20260101T000000Z"]);
+    assert_ne!(first.created, second.created);
+    let names = list(&service, Some(volume)).unwrap();
+    let names: Vec<&str> = names.iter().map(|one| one.name.as_str()).collect();
+    let made = [first.created.unwrap(), second.created.unwrap()];
+    assert_eq!(names, ["db@auto-20260101T000001Z", &made[0], &made[1]]);
+    assert!(made[0].len() > "db@auto-20260101T000000Z".len(), "{made:?}");
 }

@@ -1,5 +1,7 @@
 //! Requests and answers about earlier states beside the present one.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Source, text};
@@ -65,4 +67,28 @@ pub struct FilesRestored {
     pub restored: Restored,
     /// One sentence each.
     pub warnings: Vec<String>,
+}
+
+/// Files of a snapshot, written as plain files into a folder of the host. Ends when the client
+/// goes; what was written by then stays.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ExportFiles {
+    /// The volume.
+    #[serde(with = "text")]
+    pub volume: VolumeName,
+    /// The snapshot.
+    #[serde(with = "text")]
+    pub snapshot: SnapshotName,
+    /// Files and folders, as paths from the volume's root; none: all.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    /// The folder below which they go, under their whole paths: absolute, without links.
+    pub to: PathBuf,
+    /// Device number and inode number of that folder as the client sees it: the daemon may see
+    /// another one at this path. None: whatever the daemon sees.
+    #[serde(default)]
+    pub identity: Option<(u64, u64)>,
+    /// Replace files that exist.
+    #[serde(default)]
+    pub force: bool,
 }

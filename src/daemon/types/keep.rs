@@ -30,6 +30,9 @@ pub struct UndeleteVolume {
     /// The volume.
     #[serde(with = "text")]
     pub volume: VolumeName,
+    /// The name that it gets; none: the one that it had.
+    #[serde(default, with = "text::option")]
+    pub new_name: Option<VolumeName>,
 }
 
 /// What is in the trash.

@@ -15,6 +15,7 @@ mod policy;
 mod space;
 mod text;
 
+pub use crate::transfer::Exported;
 pub use earlier::*;
 pub use keep::*;
 pub use policy::*;

@@ -114,7 +114,7 @@ impl<T: Transport> Ask<T> {
             } => {
                 let write_out = |range| write_out(pages, node, range);
                 let outcome = seek(volume, &request, node.ino(), at, &write_out);
-                let refused = |error| report("lseek", volume.label(), node, &error);
+                let refused = |error| report("lseek", &volume.label(), node, &error);
                 reply.send(outcome.map_err(refused));
             }
             Ask::Read { read, end } => {
@@ -197,7 +197,7 @@ impl<T: Transport> Writing<T> {
         {
             return reply.send(Err(report(
                 "write",
-                self.volume.label(),
+                &self.volume.label(),
                 write.node,
                 &error,
             )));
@@ -279,7 +279,7 @@ impl<T: Transport> Operations<T> {
         let Place { request, view, .. } = match self.place(caller, what.node) {
             Ok(place) => place,
             Err(error) => {
-                let errno = report("read", self.volume.label(), what.node, &error);
+                let errno = report("read", &self.volume.label(), what.node, &error);
                 return reply.send(Err(errno));
             }
         };
@@ -306,7 +306,7 @@ impl<T: Transport> Operations<T> {
             Err(error) => {
                 return reply.send(Err(report(
                     "write",
-                    self.volume.label(),
+                    &self.volume.label(),
                     write.node,
                     &error,
                 )));
@@ -338,7 +338,7 @@ impl<T: Transport> Operations<T> {
         };
         match refused {
             Ok(()) => self.syncs.submit(Parked::Done(reply)),
-            Err(error) => reply.send(Err(report("fsync", self.volume.label(), node, &error))),
+            Err(error) => reply.send(Err(report("fsync", &self.volume.label(), node, &error))),
         }
     }
 

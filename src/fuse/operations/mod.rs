@@ -8,7 +8,6 @@ mod data;
 mod names;
 mod place;
 
-use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -106,14 +105,14 @@ pub(crate) struct Operations<T: Transport> {
 
 impl<T: Transport> Operations<T> {
     /// What messages call the volume or snapshot that a node is of.
-    pub(crate) fn label(&self, node: NodeId) -> Cow<'_, str> {
+    pub(crate) fn label(&self, node: NodeId) -> Arc<str> {
         let view = match (node.realm(), &self.browser) {
             (Realm::View(number), Some(browser)) => browser.views().get(number).ok(),
             _ => None,
         };
         match view {
-            Some(view) => Cow::Owned(view.volume().label().to_owned()),
-            None => Cow::Borrowed(self.volume.label()),
+            Some(view) => view.volume().label(),
+            None => self.volume.label(),
         }
     }
 
@@ -132,7 +131,7 @@ impl<T: Transport> Operations<T> {
             move || {
                 volume
                     .sync()
-                    .map_err(|error| report("sync", volume.label(), NodeId::ROOT, &error))
+                    .map_err(|error| report("sync", &volume.label(), NodeId::ROOT, &error))
             }
         })?);
         let writing = Arc::new(Writing {

@@ -19,7 +19,7 @@ pub(super) fn reap(volume: &Volume, lookups: &Lookups, node: NodeId) {
         // After a rollback there is nothing to reap in the state that was left.
         Ok(()) | Err(FsError::Stale) => {}
         Err(error) => {
-            report("forget", volume.label(), node, &error);
+            report("forget", &volume.label(), node, &error);
         }
     }
 }

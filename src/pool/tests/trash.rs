@@ -44,11 +44,11 @@ fn a_volume_comes_back_from_the_trash() {
             fixture.die_and_reopen();
         }
         let pool = fixture.pool();
-        pool.undelete_volume(&name("a")).unwrap();
+        pool.undelete_volume(&name("a"), None).unwrap();
         assert!(pool.trash().is_empty());
         assert_eq!(content_of(pool, "a").unwrap(), b"content");
         assert_eq!(pool.snapshots(None).unwrap().len(), 1);
-        let none = pool.undelete_volume(&name("a")).unwrap_err();
+        let none = pool.undelete_volume(&name("a"), None).unwrap_err();
         assert!(matches!(none, PoolError::NotInTrash { .. }), "{none}");
         fixture.die_and_reopen();
         assert_eq!(content_of(fixture.pool(), "a").unwrap(), b"content");
@@ -66,13 +66,14 @@ fn names_in_the_trash_are_free() {
     let second = fixture.pool().open_volume(&name("a")).unwrap();
     put(&second, "f", b"second");
     drop(second);
-    let taken = fixture.pool().undelete_volume(&name("a")).unwrap_err();
+    let undelete = |pool: &Pool| pool.undelete_volume(&name("a"), None);
+    let taken = undelete(fixture.pool()).unwrap_err();
     assert!(matches!(taken, PoolError::Exists { .. }), "{taken}");
     fixture.pool().trash_volume(&name("a")).unwrap();
     assert_eq!(names_in_trash(fixture.pool()), ["a", "a"]);
     fixture.die_and_reopen();
     let pool = fixture.pool();
-    pool.undelete_volume(&name("a")).unwrap();
+    undelete(pool).unwrap();
     assert_eq!(content_of(pool, "a").unwrap(), b"second");
     let first = pool.trash()[0].volume.id;
     pool.empty_trash(first).unwrap();
@@ -88,6 +89,49 @@ fn names_in_the_trash_are_free() {
     );
     fixture.die_and_reopen();
     fixture.check();
+}
+
+/// Beside a volume that has its name by now one comes back under another name: record, messages and
+/// snapshots have it, also after the daemon's death, before and behind a checkpoint. It can be
+/// removed and brought back under that name again, and the old one is as free as it was.
+#[test]
+fn a_volume_comes_back_under_another_name() {
+    for with_checkpoint in [false, true] {
+        let mut fixture = with_volume();
+        let pool = fixture.pool();
+        pool.trash_volume(&name("a")).unwrap();
+        pool.create_volume(&new_volume("a")).unwrap();
+        let taken = pool.undelete_volume(&name("a"), Some(&name("a")));
+        assert!(matches!(taken, Err(PoolError::Exists { .. })), "{taken:?}");
+        assert_eq!(names_in_trash(pool), ["a"]);
+        let back = pool.undelete_volume(&name("a"), Some(&name("b"))).unwrap();
+        assert_eq!(back.name, name("b"));
+        if with_checkpoint {
+            pool.checkpoint().unwrap();
+        }
+        for _ in 0..2 {
+            let pool = fixture.pool();
+            assert!(pool.trash().is_empty());
+            assert_eq!(&*pool.open_volume(&name("b")).unwrap().label(), "b");
+            assert_eq!(&*pool.open_volume(&name("a")).unwrap().label(), "a");
+            assert_eq!(content_of(pool, "b").unwrap(), b"content");
+            assert_eq!(content_of(pool, "a"), None);
+            let snapshots = pool.snapshots(None).unwrap();
+            assert_eq!((snapshots.len(), &snapshots[0].volume), (1, &name("b")));
+            let old = pool.open_snapshot(&name("b"), &snap("s")).unwrap();
+            assert_eq!(read(&old, "f").unwrap(), b"content");
+            fixture.die_and_reopen();
+        }
+        let pool = fixture.pool();
+        pool.trash_volume(&name("b")).unwrap();
+        assert_eq!(names_in_trash(pool), ["b"]);
+        pool.undelete_volume(&name("b"), None).unwrap();
+        pool.trash_volume(&name("a")).unwrap();
+        pool.create_volume(&new_volume("a")).unwrap();
+        fixture.die_and_reopen();
+        assert_eq!(fixture.pool().volumes().len(), 2);
+        fixture.check();
+    }
 }
 
 /// What is protected or held is not removed, in no way, until it is let go; a clone is not

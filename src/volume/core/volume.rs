@@ -59,7 +59,7 @@ pub enum BlockState {
 pub struct VolumeSettings {
     /// Its number.
     pub id: VolumeId,
-    /// What messages call it: `volume`, or `volume@snapshot`.
+    /// What messages call it at first: `volume`, or `volume@snapshot`.
     pub label: String,
     /// Bytes of a block.
     pub block_size: u32,
@@ -92,6 +92,8 @@ pub(crate) struct InoLease {
 /// An open volume, clone or snapshot. All methods may be called from many threads.
 pub struct Volume {
     pub(super) settings: VolumeSettings,
+    /// What messages call it now: a volume may come out of the trash under another name.
+    label: Mutex<Arc<str>>,
     pub(super) shared: Arc<Shared>,
     pub(super) state: RwLock<State>,
     /// Frames named by records that may not be durable yet.
@@ -135,6 +137,7 @@ impl Volume {
             lease: None,
         };
         Arc::new(Volume {
+            label: Mutex::new(settings.label.as_str().into()),
             settings,
             shared,
             state: RwLock::new(state),
@@ -152,8 +155,13 @@ impl Volume {
     }
 
     /// What messages call it.
-    pub fn label(&self) -> &str {
-        &self.settings.label
+    pub fn label(&self) -> Arc<str> {
+        self.label.lock().clone()
+    }
+
+    /// From now on messages call it so.
+    pub(crate) fn set_label(&self, label: &str) {
+        *self.label.lock() = label.into();
     }
 
     /// Bytes of a block.
@@ -217,7 +225,7 @@ impl Volume {
             );
             log::error!(
                 "volume '{}' accepts no more changes: {reason}",
-                self.settings.label
+                self.label()
             );
             *poison = Some(reason);
         }

@@ -320,7 +320,8 @@ fn trash(world: &mut World) -> Done {
     world.keep(&(path("a"), path("s1")))?;
     world.trash_and_undelete("a")?;
     world.checkpoint()?;
-    world.trash_and_undelete("a")
+    world.trash_and_undelete("a")?;
+    world.trash_and_rename("a")
 }
 
 fn checkpoint(world: &mut World) -> Done {
@@ -410,6 +411,7 @@ fn the_scripts_cover_every_family() {
         "remove volume",
         "trash a",
         "undelete a",
+        "undelete a as ",
         "keep (\"a\", \"s1\")",
         "snapshot [\"a\", \"b\", \"c\"]",
         "remove snapshot",

@@ -234,8 +234,8 @@ impl World {
         Ok(())
     }
 
-    /// Into the trash, and out of it again: the volume and its snapshots come back as they were.
-    pub(super) fn trash_and_undelete(&mut self, volume: &str) -> Done {
+    /// Into the trash; what it held, and its snapshots.
+    fn trash(&mut self, volume: &str) -> Result<(Tree, Vec<SnapshotKey>), Failed> {
         self.tell(format!("trash {volume}"));
         let tree = self.tree(volume);
         let keys = self.model.snapshots.keys();
@@ -244,10 +244,44 @@ impl World {
         self.of(volume).attempt(None);
         self.pool().trash_volume(&name(volume))?;
         self.settled(volume);
+        Ok((tree, own))
+    }
 
+    /// Into the trash, and out of it again under another name, which has its snapshots then.
+    pub(super) fn trash_and_rename(&mut self, volume: &str) -> Done {
+        let (tree, own) = self.trash(volume)?;
+        let cut = self.names;
+        let new = self.fresh("v");
+        self.tell(format!("undelete {volume} as {new}"));
+        let mut model = VolumeModel::absent();
+        model.attempt(Some(tree));
+        self.model.volumes.insert(new.clone(), model);
+        for key in &own {
+            let tree = self.model.snapshots[key].tree.clone();
+            let stage = Stage::Coming(cut);
+            let renamed = (new.clone(), key.1.clone());
+            self.model
+                .snapshots
+                .insert(renamed, SnapshotModel { tree, stage });
+        }
+        self.pool()
+            .undelete_volume(&name(volume), Some(&name(&new)))?;
+        self.settled(&new);
+        for key in own {
+            self.model.snapshots.remove(&key);
+            if let Some(snapshot) = self.model.snapshots.get_mut(&(new.clone(), key.1)) {
+                snapshot.stage = Stage::Kept;
+            }
+        }
+        Ok(())
+    }
+
+    /// Into the trash, and out of it again: the volume and its snapshots come back as they were.
+    pub(super) fn trash_and_undelete(&mut self, volume: &str) -> Done {
+        let (tree, own) = self.trash(volume)?;
         self.tell(format!("undelete {volume}"));
         self.of(volume).attempt(Some(tree));
-        self.pool().undelete_volume(&name(volume))?;
+        self.pool().undelete_volume(&name(volume), None)?;
         self.settled(volume);
         for key in own {
             if let Some(snapshot) = self.model.snapshots.get_mut(&key) {

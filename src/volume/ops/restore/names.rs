@@ -19,13 +19,30 @@ pub struct RestorePath {
 
 impl RestorePath {
     /// Its names from the root on; of the root none.
-    pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.names.iter().map(String::as_bytes)
     }
 
     /// Whether it is `other` or lies below it.
-    pub(super) fn is_within(&self, other: &RestorePath) -> bool {
+    fn is_within(&self, other: &RestorePath) -> bool {
         self.names.starts_with(&other.names)
+    }
+
+    /// Those of several that lie within no other one, which go with that; the root if there are
+    /// none.
+    pub fn outermost(asked: &[RestorePath]) -> Vec<RestorePath> {
+        let mut asked = asked.to_vec();
+        if asked.is_empty() {
+            asked.push(RestorePath::default());
+        }
+        asked.sort();
+        let mut paths: Vec<RestorePath> = Vec::new();
+        for path in asked {
+            if !paths.last().is_some_and(|last| path.is_within(last)) {
+                paths.push(path);
+            }
+        }
+        paths
     }
 }
 
@@ -145,6 +162,22 @@ mod tests {
         ] {
             assert_eq!(text.parse::<RestorePath>().unwrap().to_string(), path);
         }
+    }
+
+    /// What goes with another path is not gone through twice; no path is the whole volume.
+    #[test]
+    fn paths_within_others_go_with_them() {
+        let outermost = |texts: &[&str]| {
+            let paths: Vec<RestorePath> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            let left = RestorePath::outermost(&paths).into_iter();
+            left.map(|path| path.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            outermost(&["b/c", "a", "b", "b2", "a"]),
+            ["/a", "/b", "/b2"]
+        );
+        assert_eq!(outermost(&["a", "/"]), ["/"]);
+        assert_eq!(outermost(&[]), ["/"]);
     }
 
     /// What leads out of the volume, and what no name can be, is refused.

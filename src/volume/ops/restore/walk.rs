@@ -97,17 +97,6 @@ impl<'a, 's> Walk<'a, 's> {
         base: Ino,
         options: &RestoreOptions,
     ) -> Walk<'a, 's> {
-        let mut paths: Vec<RestorePath> = Vec::new();
-        let mut asked = options.paths.clone();
-        if asked.is_empty() {
-            asked.push(RestorePath::default());
-        }
-        asked.sort();
-        for path in asked {
-            if !paths.last().is_some_and(|last| path.is_within(last)) {
-                paths.push(path);
-            }
-        }
         let prefix = match &options.to {
             Some(to) if to.names().len() > 0 => to.to_string().into_bytes(),
             _ => Vec::new(),
@@ -117,7 +106,7 @@ impl<'a, 's> Walk<'a, 's> {
             source,
             base,
             prefix,
-            paths,
+            paths: RestorePath::outermost(&options.paths),
         }
     }
 
