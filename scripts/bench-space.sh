@@ -5,21 +5,23 @@
 #              is left after all snapshots are gone, beside a fresh copy of the same data
 #   snapshots  1,000 snapshots of a volume: how long the first ten and all take, pgbench with and
 #              without them in turn, listing, removing, opening
-# Usage: scripts/bench-space.sh gc|snapshots [FOLDER]   (default FOLDER: a temporary one; needs 20 GiB)
+#   df         how long accounting takes for 20 million pointers to blocks of 4 KiB, four to each block
+# Usage: scripts/bench-space.sh gc|snapshots|df [FOLDER]   (default FOLDER: a temporary one; needs 20 GiB)
 # Environment: VOLFS_ROUNDS (default 5), VOLFS_SECONDS of each run (default 120), VOLFS_SCALE (30),
-#   VOLFS_SNAPSHOTS (1000), VOLFS_VOLUME_MIB (2048).
+#   VOLFS_SNAPSHOTS (1000), VOLFS_VOLUME_MIB (2048), VOLFS_POINTERS (20000000).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 part=${1:-}
-case $part in gc | snapshots) ;; *)
-    sed -n '2,11s/^# //p' "$0" >&2
+case $part in gc | snapshots | df) ;; *)
+    sed -n '2,12s/^# //p' "$0" >&2
     exit 2
     ;;
 esac
 rounds=${VOLFS_ROUNDS:-5} seconds=${VOLFS_SECONDS:-120} scale=${VOLFS_SCALE:-30}
 snapshots=${VOLFS_SNAPSHOTS:-1000} volume_mib=${VOLFS_VOLUME_MIB:-2048}
+pointers=${VOLFS_POINTERS:-20000000}
 
 scripts/setup.sh build
 scripts/setup.sh databases
@@ -190,6 +192,27 @@ bench_snapshots() {
     at many daemon stop --force >/dev/null
     echo "mount of a pool that nobody serves: $(timed at many mount bench "$scratch/mnt/many") ms," \
         "daemon $(memory_mib many VmRSS) MiB resident"
+}
+
+# A file of blocks that are all different, and three copies that share them: a walk has to see each
+# pointer, and each block once.
+bench_df() {
+    local file=$scratch/mnt/wide/file mib=$((pointers / 4 / 256)) copy
+    names+=(wide)
+    mkdir -p "$scratch/mnt/wide" "$scratch/wide"
+    at wide volume create --block-size 4K bench >/dev/null
+    at wide mount bench "$scratch/mnt/wide"
+    fio --name=fill --filename="$file" --ioengine=psync --bs=1m --rw=write --size="${mib}m" \
+        --end_fsync=1 --refill_buffers --buffer_compress_percentage=75 --buffer_compress_chunk=4k \
+        --minimal >/dev/null
+    for copy in 1 2 3; do cp --reflink=auto "$file" "$file.$copy"; done
+    at wide snapshot create bench@first >/dev/null
+    for copy in cold warm warm; do
+        [ "$copy" = warm ] || at wide daemon stop --force >/dev/null
+        [ "$copy" = warm ] || at wide mount bench "$scratch/mnt/wide"
+        echo "df of $((mib * 256 * 4)) pointers, $copy: $(timed at wide df) ms, daemon" \
+            "$(memory_mib wide VmHWM) MiB resident at most"
+    done
 }
 
 echo "$(nproc) cores, $(df --output=fstype "$scratch" | tail -n 1) below, $(uname -r)," \

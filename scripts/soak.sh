@@ -66,7 +66,7 @@ for test in listing_is_stable listings_of_a_busy a_large_folder_is folders_of_a_
 done
 # A million operations on one file for each block size, a copy of 10 GiB, longer asynchronous jobs.
 VOLFS_TEST_SEED=$(date +%s)
-export VOLFS_TEST_SEED
+export VOLFS_TEST_SEED VOLFS_TEST_LIMIT=7200
 VOLFS_TEST_OPERATIONS=1000000 scripts/test.sh mounted fsx_
 VOLFS_TEST_OPERATIONS=1000000 scripts/test.sh mounted exercise_
 VOLFS_TEST_COPY_MIB=10240 scripts/test.sh mounted large_copies_share_blocks

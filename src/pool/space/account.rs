@@ -4,7 +4,7 @@
 //! met again by a state which owns it already, or that several families own, is not read again. So
 //! the walk reads each node three times at most, however many snapshots share it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::owners::{Families, Owner, StateNumber};
 use crate::base::progress::Progress;
@@ -55,9 +55,12 @@ pub(super) struct Account<'a> {
     nodes: &'a dyn NodeStore,
     families: &'a Families,
     progress: &'a dyn Progress,
-    /// Segments there are; a pointer to another one is out of date.
-    segments: HashSet<SegmentId>,
-    frames: BTreeMap<SegmentId, Frames>,
+    /// Of the segments that there are; a pointer to another one is out of date.
+    frames: Vec<Frames>,
+    /// Their numbers in `frames`.
+    segments: HashMap<SegmentId, usize>,
+    /// The segment looked up last: neighbours in a file mostly lie in one.
+    latest: (SegmentId, usize),
     seen: HashMap<u128, (Owner, Named)>,
     reads: usize,
 }
@@ -70,14 +73,15 @@ impl<'a> Account<'a> {
         families: &'a Families,
         progress: &'a dyn Progress,
     ) -> Account<'a> {
-        let segments = store.segments().into_iter();
+        let segments: Vec<_> = store.segments();
         Account {
             store,
             nodes,
             families,
             progress,
-            segments: segments.map(|one| one.segment).collect(),
-            frames: BTreeMap::new(),
+            frames: segments.iter().map(|_| Frames::default()).collect(),
+            latest: (SegmentId(0), usize::MAX),
+            segments: (segments.iter().map(|one| one.segment)).zip(0..).collect(),
             seen: HashMap::new(),
             reads: 0,
         }
@@ -137,8 +141,8 @@ impl<'a> Account<'a> {
 
     /// The frame belongs to `owner`, too; its bytes.
     fn take(&mut self, pointer: &Pointer, owner: Owner) -> u64 {
-        let place = self.place_of(pointer);
-        let frames = self.frames.entry(place.segment).or_default();
+        let (place, number) = self.place_of(pointer);
+        let frames = &mut self.frames[number];
         frames.frames.push(Frame {
             offset: place.offset,
             len: place.len,
@@ -150,16 +154,35 @@ impl<'a> Account<'a> {
         u64::from(place.len)
     }
 
-    fn place_of(&self, pointer: &Pointer) -> Place {
-        let is_there = self.segments.contains(&pointer.place.segment);
-        let moved = (!is_there).then(|| self.store.locate(&pointer.id));
-        moved.flatten().unwrap_or(pointer.place)
+    /// Where the frame is, and the number of that segment.
+    fn place_of(&mut self, pointer: &Pointer) -> (Place, usize) {
+        let mut place = pointer.place;
+        if self.number_of(place.segment).is_none() {
+            place = self.store.locate(&pointer.id).unwrap_or(place);
+        }
+        let number = self.number_of(place.segment).unwrap_or_else(|| {
+            // Made since the walk began, or lost: it counts all the same.
+            self.frames.push(Frames::default());
+            self.segments.insert(place.segment, self.frames.len() - 1);
+            self.frames.len() - 1
+        });
+        (place, number)
+    }
+
+    fn number_of(&mut self, segment: SegmentId) -> Option<usize> {
+        let (latest, number) = self.latest;
+        if latest == segment && number != usize::MAX {
+            return Some(number);
+        }
+        let number = *self.segments.get(&segment)?;
+        self.latest = (segment, number);
+        Some(number)
     }
 
     /// Bytes of the frames that each owner has alone.
     pub(super) fn sums(mut self) -> Sums {
         let mut sums = Sums::default();
-        for frames in self.frames.values_mut() {
+        for frames in &mut self.frames {
             frames.sort(self.families);
             for frame in &frames.frames {
                 let len = u64::from(frame.len);
@@ -189,7 +212,8 @@ pub(super) struct Sums {
 
 impl Frames {
     fn sort(&mut self, families: &Families) {
-        self.frames.sort_unstable_by_key(|frame| frame.offset);
+        // Stable, because that makes use of what is in order: what is known, and each leaf's blocks.
+        self.frames.sort_by_key(|frame| frame.offset);
         self.frames.dedup_by(|next, kept| {
             let is_same = next.offset == kept.offset;
             if is_same {
