@@ -1,22 +1,37 @@
 #!/usr/bin/env bash
-# volfs beside the filesystem that its pool lies on, in the same minutes: fio, pgbench, the time
-# that snapshots and clones take, and the daemon's memory. The runs of a round are interleaved.
-# Usage: scripts/bench.sh [--quick | --cost] [FOLDER]   (default FOLDER: a temporary one; needs 8 GiB)
-#   --cost   counts instead of timing: what a commit costs in requests, system calls, flushes, bytes
+# volfs beside other filesystems on the same disk, in the same minutes: fio, small files, pgbench, in
+# interleaved rounds. Writes docs/benchmarks.md, its chart, and target/bench/results.json.
+# Usage: scripts/bench.sh [--quick] [--peers LIST] [--only LIST] [FOLDER]
+#        scripts/bench.sh --cost|--snapshots [FOLDER]    (default FOLDER: a temporary one; needs 24 GiB)
+#   --quick      small and short, and only prints: shows that everything works
+#   --peers      of btrfs,xfs,zfs,bindfs (default: all); ext4 stands for what lies below
+#   --only       workloads by their short names, and only prints
+#   --cost       counts instead: what a commit costs in requests, system calls, flushes and bytes
+#   --snapshots  the time that snapshots and clones take, idle and beside pgbench, and memory
 # Environment: VOLFS_ROUNDS (default 3). VOLFS_AGAINST: another binary of volfs, measured in the same
-#   rounds; then each line has its ratio to the filesystem below, too, with the spread of the rounds.
+#   rounds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-rounds=3 seconds=5 file_mib=1024 scale=30 bench_seconds=20 mode=time
-if [ "${1:-}" = --cost ]; then
-    mode=cost
+usage() {
+    sed -n '2,13s/^# //p' "$0" >&2
+    exit 2
+}
+
+mode=peers quick="" only="" peers=btrfs,xfs,zfs,bindfs folder=""
+while [ $# -gt 0 ]; do
+    case $1 in
+    --quick) quick=yes ;;
+    --peers) peers=${2?--peers needs a list} && shift ;;
+    --only) only=${2:?--only needs a list} && shift ;;
+    --cost) mode=cost ;;
+    --snapshots) mode=snapshots ;;
+    -*) usage ;;
+    *) folder=$1 ;;
+    esac
     shift
-elif [ "${1:-}" = --quick ]; then
-    rounds=1 seconds=3 file_mib=256 scale=5 bench_seconds=5
-    shift
-fi
+done
 [ "$(id -u)" = 0 ] || { echo "bench: run as root" >&2; exit 1; }
 
 scripts/setup.sh build
@@ -25,81 +40,52 @@ if [ -z "${VOLFS_BIN:-}" ]; then
     cargo build --quiet --release
     export VOLFS_BIN=$PWD/target/release/volfs
 fi
+scratch=$(mktemp -d "${folder:-${TMPDIR:-/tmp}}/volfs-bench.XXXXXX")
+chmod 755 "$scratch"
 
-rounds=${VOLFS_ROUNDS:-$rounds} against=${VOLFS_AGAINST:-}
-scratch=$(mktemp -d "${1:-${TMPDIR:-/tmp}}/volfs-bench.XXXXXX")
+if [ "$mode" = peers ]; then
+    scripts/setup.sh bench
+    trap 'remove_scratch "$scratch"' EXIT
+    trap 'exit 130' INT TERM
+    results=target/bench
+    arguments=(--volfs "$VOLFS_BIN" --jobs bench/fio --folder "$scratch" --results "$results"
+        --rounds "${VOLFS_ROUNDS:-3}" ${VOLFS_AGAINST:+--against "$VOLFS_AGAINST"}
+        ${quick:+--quick} ${only:+--only "$only"} ${peers:+--peers "$peers"})
+    cargo run --quiet --release -p volfs-bench -- "${arguments[@]}"
+    [ -z "$quick$only" ] || exit 0
+    cp "$results/ratios.svg" docs/benchmarks.svg
+    {
+        sed '/<!-- written by/,$d' docs/benchmarks.md
+        echo "<!-- written by scripts/bench.sh -->"
+        echo "Measured $(date -u +%F) with $("$VOLFS_BIN" --version) at commit" \
+            "$(git rev-parse --short HEAD), Linux $(uname -r), $(nproc) cores," \
+            "$(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo) of memory," \
+            "$(fio --version), PostgreSQL $(dpkg-query -W -f '${Version}' postgresql-15)."
+        echo
+        cat "$results/table.md"
+    } >"$results/page"
+    cp "$results/page" docs/benchmarks.md
+    echo "docs/benchmarks.md is written"
+    exit
+fi
+
+scale=30 bench_seconds=20
 export VOLFS_POOL=$scratch/pool
-volume=$scratch/mnt/bench plain=$scratch/plain
-folders=("$volume" "$plain")
+volume=$scratch/mnt/bench
 cleanup() {
     set +e
-    local folder
-    for folder in "${folders[@]}"; do stop_postgres "$folder/pg" immediate 2>/dev/null; done
+    stop_postgres "$volume/pg" immediate 2>/dev/null
     remove_scratch "$scratch"
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
-chmod 755 "$scratch"
-mkdir -p "$volume" "$plain"
+mkdir -p "$volume"
 "$VOLFS_BIN" volume create bench >/dev/null
 "$VOLFS_BIN" mount bench "$volume"
-if [ -n "$against" ]; then
-    folders+=("$scratch/mnt/against")
-    mkdir -p "$scratch/mnt/against" "$scratch/against"
-    "$against" --pool "$scratch/against/pool" volume create bench >/dev/null
-    "$against" --pool "$scratch/against/pool" mount bench "$scratch/mnt/against"
-fi
 
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
-line() { printf "%-34s %12s %12s %8s${5:+  %s}\n" "$@"; }
-
-# Of numbers in pairs, the first divided by the second: the median, and with $1 the spread, too.
-ratio() {
-    awk '{ printf "%.3f\n", $1 / $2 }' | sort -n | awk -v spread="${1:-}" '
-        { v[NR] = $1 }
-        END {
-            printf "%.2f", v[int((NR + 1) / 2)]
-            if (spread) printf " (%.2f-%.2f)", v[1], v[NR]
-        }'
-}
-
-# Runs a measurement in turn on all and prints the medians and their ratio, which is taken by round.
-# $1: name  $2: unit  $3...: command that takes a folder as last argument and prints a number
-compare() {
-    local name=$1 unit=$2 round at ours theirs by_round=$scratch/round spread=""
-    shift 2
-    rm -f "$by_round".*
-    for ((round = 0; round < rounds; round++)); do
-        for at in "${!folders[@]}"; do "$@" "${folders[at]}" >>"$by_round.$at"; done
-    done
-    ours=$(median <"$by_round.0") theirs=$(median <"$by_round.1")
-    if [ -n "$against" ]; then
-        spread="$(paste "$by_round.0" "$by_round.1" | ratio spread), against:"
-        spread+=" $(median <"$by_round.2"), $(paste "$by_round.2" "$by_round.1" | ratio spread)"
-    fi
-    line "$name, $unit" "$ours" "$theirs" "$(paste "$by_round.0" "$by_round.1" | ratio)" \
-        ${spread:+"$spread"}
-}
-
-# One fio job; prints field $1 of fio's terse output. 7, 8: read KiB/s and IOPS; 48, 49: write.
-fio_field() {
-    local field=$1 folder=${!#}
-    set -- "${@:2:$#-2}"
-    sync -f "$plain"
-    echo 3 >/proc/sys/vm/drop_caches
-    fio --name=bench --directory="$folder" --ioengine=psync --refill_buffers --size="${file_mib}m" \
-        --minimal "$@" | cut -d ';' -f "$field"
-}
-
-fio_mib() { fio_field "$@" | awk '{ printf "%.0f\n", $1 / 1024 }'; }
-
-# Appends start with an empty file each time.
-fio_append() {
-    rm -f "${!#}"/append
-    fio_field 49 --rw=write --bs=8k --fdatasync=1 --fallocate=none --filename=append \
-        --runtime="$seconds" "${!#}"
-}
+line() { printf "%-34s %12s %12s\n" "$@"; }
 
 socket_of() { echo "$scratch/socket-$(basename "$1")"; }
 
@@ -193,24 +179,8 @@ if [ "$mode" = cost ]; then
     exit
 fi
 
-echo "$(nproc) cores, $(df --output=fstype "$scratch" | tail -n 1) below, $(uname -r)," \
-    "medians of $rounds, load before: $(cut -d ' ' -f 1 /proc/loadavg)"
-line "" volfs below ratio ${against:+"its spread, and $against"}
-timed=(--time_based --runtime="$seconds")
-compare "1 MiB sequential write" MiB/s fio_mib 48 --rw=write --bs=1m --end_fsync=1 --filename=seq
-compare "1 MiB sequential read" MiB/s fio_mib 7 --rw=read --bs=1m --filename=seq
-compare "8 KiB random read" IOPS fio_field 8 --rw=randread --bs=8k --filename=seq "${timed[@]}"
-compare "8 KiB random write, fsync each" IOPS \
-    fio_field 49 --rw=randwrite --bs=8k --fsync=1 --filename=seq "${timed[@]}"
-compare "8 KiB append, fdatasync each" IOPS fio_append
-for folder in "${folders[@]}"; do
-    rm -f "$folder"/{seq,append}
-    prepare_postgres "$folder"
-done
-compare "pgbench TPC-B, scale $scale, 8 clients" tps pgbench_tps
-
-echo
-line "milliseconds" idle "pgbench" ""
+prepare_postgres "$volume"
+line milliseconds idle pgbench
 snapshot_idle=$(latency "snapshot create bench@idle-%d")
 clone_idle=$(latency "clone bench@idle-1 idle-clone-%d")
 pgbench_tps "$volume" >"$scratch/tps" &
@@ -218,8 +188,8 @@ load=$!
 sleep 2
 snapshot_busy=$(latency "snapshot create bench@busy-%d")
 clone_busy=$(latency "clone bench@busy-1 busy-clone-%d")
-line "snapshot of the live volume" "$snapshot_idle" "$snapshot_busy" ""
-line "clone of a snapshot" "$clone_idle" "$clone_busy" ""
+line "snapshot of the live volume" "$snapshot_idle" "$snapshot_busy"
+line "clone of a snapshot" "$clone_idle" "$clone_busy"
 wait "$load"
 echo
 echo "daemon memory: $(memory_mib VmRSS) MiB resident, $(memory_mib VmHWM) MiB at most"

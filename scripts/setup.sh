@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the tests, the demo and the benchmarks need on Debian 12, and only what is missing.
-# Usage: scripts/setup.sh [build|databases|engines|suites|conformance|all]    (default: all; quiet when
-#   nothing is missing)
+# Usage: scripts/setup.sh [build|databases|engines|suites|conformance|bench|all]    (default: all;
+#   quiet when nothing is missing)
 #   engines       libraries of storage engines, and the clients of fuse-tests/clients, into target/tools
 #   suites        Postgres' regression suite, into target/suites, and suites that are crates
 #   conformance   what tests are compared with in docs/conformance.md; not part of all
+#   bench         filesystems that volfs is measured beside; not part of all
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,6 +32,10 @@ needs_engines=(
 qdrant_edge=0.9.0
 # What tests are compared with: docs/conformance.md.
 needs_conformance=("libfuse3-dev /usr/include/fuse3/fuse.h" "bindfs bindfs")
+# Filesystems that volfs is measured beside.
+needs_bench=(
+    "btrfs-progs mkfs.btrfs" "xfsprogs /usr/sbin/mkfs.xfs" "bindfs bindfs" "zfs-fuse zfs-fuse"
+)
 # Test suites from crates.io, built once: name@version. `tools::tool` finds them.
 tools=(pjdfstest@0.2.2 fsx@0.3.2)
 
@@ -132,6 +137,7 @@ engines)
     build_clients
     ;;
 conformance) install_packages "${needs_conformance[@]}" ;;
+bench) install_packages "${needs_bench[@]}" && check_fuse ;;
 suites)
     install_packages "${needs_build[@]}" "${needs_databases[@]}"
     scripts/postgres-suite.sh
@@ -147,7 +153,7 @@ all)
     install_tools
     ;;
 *)
-    echo "usage: scripts/setup.sh [build|databases|engines|suites|conformance|all]" >&2
+    echo "usage: scripts/setup.sh [build|databases|engines|suites|conformance|bench|all]" >&2
     exit 2
     ;;
 esac

@@ -1,6 +1,15 @@
 //! Benchmarks of volfs.
 //!
-//! Programs in `src/bin` measure a single question; workloads on a mounted volume beside other
-//! filesystems are run by `scripts/bench.sh`.
+//! ```text
+//! main        workloads on a volume beside other filesystems: `scripts/bench.sh`
+//! peers       the filesystems
+//! workloads   what is run on each, and how it is measured
+//! report      medians, ratios, tables and charts
+//! bin         programs that measure a single question
+//! ```
 
+pub mod command;
+pub mod peers;
 pub mod process;
+pub mod report;
+pub mod workloads;

@@ -1,0 +1,235 @@
+//! Workloads on a volume and on other filesystems of the same disk, in turn. `scripts/bench.sh`
+//! installs what it needs and calls it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+
+use volfs_bench::command::{command, run};
+use volfs_bench::peers::{Kind, Peer};
+use volfs_bench::report::{Report, Sample};
+use volfs_bench::workloads::{self, Postgres, Size, Workload};
+
+const MIB: u64 = 1 << 20;
+
+/// Measures a volume beside other filesystems on the same disk.
+#[derive(Parser)]
+#[command(name = "volfs-bench")]
+struct Arguments {
+    /// What to compare with; ext4 is always there: the filesystem that everything lies on
+    #[arg(long, value_delimiter = ',', default_value = "btrfs,xfs,zfs,bindfs")]
+    peers: Vec<Kind>,
+    /// Rounds; in each of them every workload runs once on every filesystem
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Small and short: shows that everything works, and measures little
+    #[arg(long)]
+    quick: bool,
+    /// Only these workloads, by their short names
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// The program to measure
+    #[arg(long)]
+    volfs: PathBuf,
+    /// Another build of it, measured in the same rounds
+    #[arg(long)]
+    against: Option<PathBuf>,
+    /// Folder with the job files of fio
+    #[arg(long)]
+    jobs: PathBuf,
+    /// An empty folder on the disk to measure
+    #[arg(long)]
+    folder: PathBuf,
+    /// Folder for results.json, table.md and ratios.svg
+    #[arg(long)]
+    results: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let chosen = chosen(&arguments.only)?;
+    let size = size_of(&arguments);
+    fs::create_dir_all(&arguments.results)?;
+    let mut kinds = vec![Kind::Ext4, Kind::Volfs];
+    if arguments.against.is_some() {
+        kinds.push(Kind::Against);
+    }
+    for kind in &arguments.peers {
+        if !kinds.contains(kind) {
+            kinds.push(*kind);
+        }
+    }
+    let image_bytes = 4 * size.file_bytes + 16 * MIB * u64::from(size.scale) * 4 + (2 << 30);
+    let peers = kinds.iter().map(|kind| {
+        let program = match (kind, &arguments.against) {
+            (Kind::Against, Some(other)) => other,
+            _ => &arguments.volfs,
+        };
+        Peer::make(*kind, &arguments.folder, program, image_bytes).with_context(|| kind.name())
+    });
+    let peers: Vec<Peer> = peers.collect::<Result<_>>()?;
+    let mut report = Report {
+        machine: machine(&arguments)?,
+        reference: Kind::Ext4.name(),
+        peers: kinds.iter().map(|kind| kind.name()).collect(),
+        samples: Vec::new(),
+    };
+    measure(&arguments, &chosen, &peers, &size, &mut report)?;
+    let file = |name: &str| arguments.results.join(name);
+    fs::write(file("results.json"), serde_json::to_string_pretty(&report)?)?;
+    let table = format!("{}\n{}", report.table(), report.latencies());
+    fs::write(file("table.md"), &table)?;
+    report.chart(&file("ratios.svg"))?;
+    println!("\n{table}");
+    Ok(())
+}
+
+fn chosen(only: &[String]) -> Result<Vec<Workload>> {
+    let known = |name: &&String| workloads::ALL.iter().any(|one| one.job == **name);
+    let names: Vec<_> = workloads::ALL.iter().map(|one| one.job).collect();
+    if let Some(name) = only.iter().find(|name| !known(name)) {
+        anyhow::bail!("there is no workload '{name}': {}", names.join(", "));
+    }
+    let is_chosen = |one: &&Workload| only.is_empty() || only.iter().any(|name| name == one.job);
+    Ok(workloads::ALL.iter().filter(is_chosen).copied().collect())
+}
+
+fn size_of(arguments: &Arguments) -> Size {
+    let jobs = arguments.jobs.clone();
+    match arguments.quick {
+        true => Size {
+            file_bytes: 64 * MIB,
+            time: Duration::from_secs(2),
+            files: 2000,
+            scale: 2,
+            pgbench_time: Duration::from_secs(3),
+            jobs,
+        },
+        false => Size {
+            file_bytes: 512 * MIB,
+            time: Duration::from_secs(10),
+            files: 20_000,
+            scale: 30,
+            pgbench_time: Duration::from_secs(30),
+            jobs,
+        },
+    }
+}
+
+/// All rounds: first what works on files, then what needs a server, which keeps a filesystem from
+/// being unmounted.
+fn measure(
+    arguments: &Arguments,
+    chosen: &[Workload],
+    peers: &[Peer],
+    size: &Size,
+    report: &mut Report,
+) -> Result<()> {
+    let (with_server, without): (Vec<Workload>, _) =
+        chosen.iter().partition(|one| one.needs_postgres());
+    for round in 0..arguments.rounds {
+        for workload in &without {
+            for peer in peers {
+                take(workload, peer, None, size, round, report)?;
+            }
+        }
+    }
+    if with_server.is_empty() {
+        return Ok(());
+    }
+    let servers = peers.iter().map(|peer| {
+        let socket = arguments
+            .folder
+            .join(format!("socket-{}", peer.kind.name()));
+        Postgres::make(peer.folder(), socket, size.scale)
+            .with_context(|| format!("Postgres on {}", peer.kind.name()))
+    });
+    let servers: Vec<Postgres> = servers.collect::<Result<_>>()?;
+    for round in 0..arguments.rounds {
+        for workload in &with_server {
+            for (peer, server) in peers.iter().zip(&servers) {
+                take(workload, peer, Some(server), size, round, report)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn take(
+    workload: &Workload,
+    peer: &Peer,
+    server: Option<&Postgres>,
+    size: &Size,
+    round: u32,
+    report: &mut Report,
+) -> Result<()> {
+    let name = peer.kind.name();
+    let before = peer.duplicates()?;
+    let figures = workload
+        .run(peer, server, size, fresh_seed()?)
+        .with_context(|| format!("{} on {name}", workload.name))?;
+    // A daemon that was started anew counts from zero.
+    let after = peer.duplicates()?;
+    let duplicates = after
+        .zip(before)
+        .map(|(after, before)| match after < before {
+            true => after,
+            false => after - before,
+        });
+    let (_, value) = *figures.first().context("a run tells something")?;
+    println!(
+        "round {}, {}, {name}: {value:.1} {}",
+        round + 1,
+        workload.name,
+        workload.unit
+    );
+    report.samples.push(Sample {
+        workload: workload.name,
+        unit: workload.unit,
+        peer: name,
+        round,
+        value,
+        figures: figures.into_iter().collect(),
+        duplicates,
+    });
+    Ok(())
+}
+
+/// Another one each time, in later runs, too.
+fn fresh_seed() -> Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() as u64)
+}
+
+fn machine(arguments: &Arguments) -> Result<BTreeMap<&'static str, String>> {
+    let first_line = |program: &str, words: &[&str]| -> Result<String> {
+        let told = run(&mut command(program, words.iter().copied()))?;
+        Ok(told.lines().next().unwrap_or_default().to_owned())
+    };
+    let folder = arguments
+        .folder
+        .to_str()
+        .context("the folder's path is not UTF-8")?;
+    let below = run(&mut command("df", ["--output=fstype", folder]))?;
+    let below = below.lines().last().unwrap_or_default().to_owned();
+    ensure!(Path::new("/dev/fuse").exists(), "there is no /dev/fuse");
+    Ok([
+        ("cores", std::thread::available_parallelism()?.to_string()),
+        ("kernel", first_line("uname", &["-r"])?),
+        ("below", below),
+        ("date", first_line("date", &["-u", "+%F"])?),
+        (
+            "load before",
+            fs::read_to_string("/proc/loadavg")?.trim().to_owned(),
+        ),
+        (
+            "volfs",
+            first_line(arguments.volfs.to_str().context("a path")?, &["--version"])?,
+        ),
+        ("fio", first_line("fio", &["--version"])?),
+    ]
+    .into())
+}

@@ -1,0 +1,245 @@
+//! Medians, ratios, the table and the chart.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use plotters::prelude::*;
+use serde::Serialize;
+
+/// One run of one workload on one filesystem.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Sample {
+    /// Name of the workload.
+    pub workload: &'static str,
+    /// Of the first figure.
+    pub unit: &'static str,
+    /// Name of the filesystem.
+    pub peer: &'static str,
+    /// From 0 on.
+    pub round: u32,
+    /// The first figure: more is better.
+    pub value: f64,
+    /// All figures by name.
+    pub figures: BTreeMap<&'static str, f64>,
+    /// Blocks that were stored already, of those written in this run, of volfs.
+    pub duplicates: Option<u64>,
+}
+
+/// Everything that was measured, and where.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Report {
+    /// Lines about the machine and the programs.
+    pub machine: BTreeMap<&'static str, String>,
+    /// Name of the filesystem that ratios refer to.
+    pub reference: &'static str,
+    /// Names of all, in order.
+    pub peers: Vec<&'static str>,
+    /// In the order in which they were taken.
+    pub samples: Vec<Sample>,
+}
+
+/// The one in the middle, the lower of two.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().checked_sub(1)? / 2).copied()
+}
+
+impl Report {
+    fn of<'a>(&'a self, workload: &'a str, peer: &'a str) -> impl Iterator<Item = &'a Sample> {
+        let samples = self.samples.iter();
+        samples.filter(move |sample| sample.workload == workload && sample.peer == peer)
+    }
+
+    /// Ratios to the reference in the same round: median, least and most.
+    fn ratio(&self, workload: &str, peer: &str) -> Option<(f64, f64, f64)> {
+        let ratios: Vec<f64> = self
+            .of(workload, peer)
+            .filter_map(|sample| {
+                let mut others = self.of(workload, self.reference);
+                let other = others.find(|other| other.round == sample.round)?;
+                Some(sample.value / other.value)
+            })
+            .collect();
+        let least = ratios.iter().copied().reduce(f64::min)?;
+        let most = ratios.iter().copied().reduce(f64::max)?;
+        Some((median(ratios)?, least, most))
+    }
+
+    /// Workloads with their units, in order.
+    fn workloads(&self) -> Vec<(&'static str, &'static str)> {
+        let mut found = Vec::new();
+        for sample in &self.samples {
+            if !found.contains(&(sample.workload, sample.unit)) {
+                found.push((sample.workload, sample.unit));
+            }
+        }
+        found
+    }
+
+    fn median_of(&self, workload: &str, peer: &str, figure: &str) -> Option<f64> {
+        let figures = self.of(workload, peer);
+        median(
+            figures
+                .filter_map(|sample| sample.figures.get(figure).copied())
+                .collect(),
+        )
+    }
+
+    /// The table in Markdown: the reference in its unit, the others as ratios to it, medians of
+    /// those of each round with the spread; and what volfs had stored already.
+    pub fn table(&self) -> String {
+        let others = || self.peers.iter().filter(|peer| **peer != self.reference);
+        let mut text = format!("| workload | {} |", self.reference);
+        others().for_each(|peer| text.push_str(&format!(" {peer} |")));
+        text.push_str(" duplicates |\n|---|---:|");
+        others().for_each(|_| text.push_str("---:|"));
+        text.push_str("---:|\n");
+        for (workload, unit) in self.workloads() {
+            let values = self.of(workload, self.reference).map(|sample| sample.value);
+            let reference = median(values.collect()).unwrap_or(f64::NAN);
+            text.push_str(&format!("| {workload} | {reference:.0} {unit} |"));
+            for peer in others() {
+                match self.ratio(workload, peer) {
+                    Some((middle, least, most)) => {
+                        text.push_str(&format!(" {middle:.2} ({least:.2}-{most:.2}) |"));
+                    }
+                    None => text.push_str(" - |"),
+                }
+            }
+            let of_workload = self.samples.iter().filter(|one| one.workload == workload);
+            let duplicates: u64 = of_workload.filter_map(|one| one.duplicates).sum();
+            text.push_str(&format!(" {duplicates} |\n"));
+        }
+        text
+    }
+
+    /// Latencies in Markdown, in microseconds: medians of the rounds.
+    pub fn latencies(&self) -> String {
+        let names = ["p50 us", "p99 us", "p99.9 us"];
+        let mut text =
+            "| workload | filesystem | p50 | p99 | p99.9 |\n|---|---|---:|---:|---:|\n".to_owned();
+        for (workload, _) in self.workloads() {
+            for peer in &self.peers {
+                let found = names.map(|name| self.median_of(workload, peer, name));
+                if found.iter().any(Option::is_some) {
+                    let found =
+                        found.map(|one| one.map_or("-".to_owned(), |us| format!("{us:.0}")));
+                    text.push_str(&format!(
+                        "| {workload} | {peer} | {} |\n",
+                        found.join(" | ")
+                    ));
+                }
+            }
+        }
+        text
+    }
+
+    /// A chart of the ratios as SVG.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn chart(&self, path: &Path) -> Result<()> {
+        let workloads = self.workloads();
+        let peers: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|peer| **peer != self.reference)
+            .collect();
+        let rows = workloads.len() * (peers.len() + 1);
+        let drawing = SVGBackend::new(path, (1000, 60 + 16 * rows as u32)).into_drawing_area();
+        let failed = |error: &dyn std::fmt::Display| anyhow!("the chart: {error}");
+        drawing.fill(&WHITE).map_err(|error| failed(&error))?;
+        let most = workloads.iter().flat_map(|(workload, _)| {
+            peers
+                .iter()
+                .filter_map(|peer| Some(self.ratio(workload, peer)?.0))
+        });
+        let most = most.fold(1.2, f64::max);
+        let mut chart = ChartBuilder::on(&drawing)
+            .caption(format!("ratio to {}", self.reference), ("sans-serif", 18))
+            .x_label_area_size(24)
+            .margin_right(80)
+            .margin_left(330)
+            .build_cartesian_2d(0.0..most * 1.05, 0..rows as i32)
+            .map_err(|error| failed(&error))?;
+        let mut mesh = chart.configure_mesh();
+        mesh.disable_y_mesh().disable_y_axis();
+        mesh.draw().map_err(|error| failed(&error))?;
+        for (index, (workload, _)) in workloads.iter().enumerate() {
+            let top = (rows - index * (peers.len() + 1)) as i32;
+            for (number, peer) in peers.iter().enumerate() {
+                let Some((ratio, ..)) = self.ratio(workload, peer) else {
+                    continue;
+                };
+                let y = top - 1 - number as i32;
+                let color = Palette99::pick(number).to_rgba();
+                let bar = Rectangle::new([(0.0, y), (ratio, y + 1)], color.filled());
+                let font = ("sans-serif", 11);
+                let label = format!("{ratio:.2} {peer}");
+                let label = Text::new(label, (ratio + most * 0.005, y + 1), font);
+                chart.draw_series([bar]).map_err(|error| failed(&error))?;
+                chart.draw_series([label]).map_err(|error| failed(&error))?;
+            }
+            let at = chart.backend_coord(&(0.0, top));
+            let name = Text::new(*workload, (10, at.1 + 2), ("sans-serif", 13));
+            drawing.draw(&name).map_err(|error| failed(&error))?;
+        }
+        drawing.present().map_err(|error| failed(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(peer: &'static str, round: u32, value: f64) -> Sample {
+        Sample {
+            workload: "append",
+            unit: "IOPS",
+            peer,
+            round,
+            value,
+            figures: [("p50 us", 1000.0 / value)].into(),
+            duplicates: (peer == "volfs").then_some(3),
+        }
+    }
+
+    fn report() -> Report {
+        let rounds = [(100.0, 50.0), (200.0, 150.0), (100.0, 200.0)];
+        let samples = (0..).zip(rounds).flat_map(|(round, (ext4, volfs))| {
+            [sample("ext4", round, ext4), sample("volfs", round, volfs)]
+        });
+        Report {
+            machine: BTreeMap::new(),
+            reference: "ext4",
+            peers: vec!["ext4", "volfs"],
+            samples: samples.collect(),
+        }
+    }
+
+    /// A ratio is taken within a round, and of these the one in the middle counts.
+    #[test]
+    fn ratios_are_those_of_rounds() {
+        let table = report().table();
+        let line = table.lines().last().unwrap();
+        assert_eq!(line, "| append | 100 IOPS | 0.75 (0.50-2.00) | 9 |");
+        let latencies = report().latencies();
+        assert!(
+            latencies.contains("| append | volfs | 7 | - | - |"),
+            "{latencies}"
+        );
+    }
+
+    /// The chart has a bar for each ratio, and names what it shows.
+    #[test]
+    fn the_chart_is_drawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chart.svg");
+        report().chart(&path).unwrap();
+        let svg = std::fs::read_to_string(path).unwrap();
+        for part in ["append", "0.75 volfs", "ratio to ext4"] {
+            assert!(svg.contains(part), "{part} is missing in {svg}");
+        }
+    }
+}
