@@ -212,7 +212,7 @@ pub(super) struct Sums {
 
 impl Frames {
     fn sort(&mut self, families: &Families) {
-        // Stable, because that makes use of what is in order: what is known, and each leaf's blocks.
+        // Stable, because that makes use of what is in order: what is known, and leaves' blocks.
         self.frames.sort_by_key(|frame| frame.offset);
         self.frames.dedup_by(|next, kept| {
             let is_same = next.offset == kept.offset;
