@@ -138,11 +138,17 @@ fn a_low_disk_is_told() {
     fixture.ok(&["volume", "create", "data"]);
     fixture.ok(&["df"]);
     let free = number(&df(&fixture)["free"]);
-    fs::write(pool.join("ballast"), vec![1; (free - 12 * MIB) as usize]).unwrap();
+    fs::write(pool.join("ballast"), vec![1; (free - 16 * MIB) as usize]).unwrap();
     let output = fixture.volfs(&["df"]);
     let output = output.expect_code(LOW);
     assert_says(&output.stderr, &["nearly full", "volfs gc"]);
     assert_says(&output.stdout, &["free", "live"]);
-    fs::remove_file(pool.join("ballast")).unwrap();
+    // A sixteenth of the disk is for what was accepted.
+    fs::write(pool.join("more"), vec![1; 8 * MIB as usize]).unwrap();
+    let output = fixture.volfs(&["df"]).expect_code(LOW);
+    assert_says(&output.stderr, &["full: writes are refused"]);
+    for name in ["ballast", "more"] {
+        fs::remove_file(pool.join(name)).unwrap();
+    }
     fixture.ok(&["df"]);
 }
