@@ -71,7 +71,6 @@ prepare() {
     mkdir -p "$scratch/mnt/$1" "$scratch/$1"
     at "$1" volume create bench >/dev/null
     [ -z "${2:-}" ] || echo "$2" >>"$scratch/$1/pool/pool.toml"
-    at "$1" daemon stop >/dev/null 2>&1 || true
     at "$1" mount bench "$scratch/mnt/$1"
     local data=$scratch/mnt/$1/pg
     install -d -o postgres -g postgres -m 0700 "$data"

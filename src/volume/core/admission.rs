@@ -14,8 +14,8 @@ const CHECKPOINT_PERCENT: u64 = 50;
 pub(crate) struct Admission {
     dirty: AtomicU64,
     dirty_max: u64,
-    /// A [`Room`].
-    medium: AtomicU64,
+    /// What the medium lacks: 0 for [`Room::Enough`], and more for less room.
+    shortage: AtomicU64,
     gate: Mutex<Gate>,
     /// Writers wait here for room.
     room: Condvar,
@@ -42,6 +42,10 @@ pub(crate) enum Room {
     Scarce,
     /// Enough.
     Enough,
+}
+
+fn shortage(room: Room) -> u64 {
+    Room::Enough as u64 - room as u64
 }
 
 /// What a change asks for.
@@ -106,7 +110,7 @@ impl Admission {
         Arc::new(Admission {
             dirty: AtomicU64::new(0),
             dirty_max,
-            medium: AtomicU64::new(Room::Enough as u64),
+            shortage: AtomicU64::new(shortage(Room::Enough)),
             gate: Mutex::new(Gate::default()),
             room: Condvar::new(),
             work: Condvar::new(),
@@ -132,8 +136,17 @@ impl Admission {
     /// From now on the medium has this much room.
     pub(crate) fn set_room(&self, room: Room) {
         if self.room() != room {
-            self.medium.store(room as u64, Ordering::Relaxed);
+            self.shortage.store(shortage(room), Ordering::Relaxed);
             // The checkpoint thread looks for room more often while there is little.
+            let _gate = self.gate.lock();
+            self.work.notify_one();
+        }
+    }
+
+    /// There is scarce room at most: none stays none, whatever is found out at the same time.
+    pub(crate) fn limit_room(&self) {
+        let scarce = shortage(Room::Scarce);
+        if self.shortage.fetch_max(scarce, Ordering::Relaxed) < scarce {
             let _gate = self.gate.lock();
             self.work.notify_one();
         }
@@ -141,10 +154,10 @@ impl Admission {
 
     /// How much room the medium has, as was last seen.
     pub(crate) fn room(&self) -> Room {
-        match self.medium.load(Ordering::Relaxed) {
-            0 => Room::None,
+        match self.shortage.load(Ordering::Relaxed) {
+            0 => Room::Enough,
             1 => Room::Scarce,
-            _ => Room::Enough,
+            _ => Room::None,
         }
     }
 
@@ -372,6 +385,13 @@ mod tests {
             [false, false, false],
         ];
         assert_eq!(refused, expected);
+        let limited = [Room::None, Room::Scarce, Room::Enough].map(|room| {
+            admission.set_room(room);
+            admission.limit_room();
+            admission.room()
+        });
+        assert_eq!(limited, [Room::None, Room::Scarce, Room::Scarce]);
+        admission.set_room(Room::Enough);
         admission.close();
         assert_eq!(
             admission.enter(Need::Room, || (990, 1000)),

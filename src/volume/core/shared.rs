@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::admission::{Admission, Need, Refusal, Room};
+use super::admission::{Admission, Need, Refusal};
 use crate::base::Clock;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::block::BlockStore;
@@ -52,8 +52,8 @@ impl Shared {
             .disk
             .space()
             .is_ok_and(|space| space.free < self.slack_bytes);
-        if is_scarce && self.admission.room() == Room::Enough {
-            self.admission.set_room(Room::Scarce);
+        if is_scarce {
+            self.admission.limit_room();
         }
     }
 
