@@ -231,8 +231,8 @@ impl Filesystem for Adapter {
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        self.serve("open", ino, reply, |operations| {
-            operations.open(&caller(request), NodeId(ino.0), flags.0)
+        self.pass_on("open", |operations| {
+            operations.open(&caller(request), NodeId(ino.0), flags.0, reply);
         });
     }
 

@@ -30,6 +30,7 @@ mod mount_table;
 mod node;
 mod notify;
 mod operations;
+mod owed;
 mod refresh;
 mod replies;
 mod seek;

@@ -108,8 +108,8 @@ fn inval_range(range: &Range<u64>) -> Option<(i64, i64)> {
     }
 }
 
-/// The way to pages that the kernel holds, for threads beside the readers. It leads nowhere before
-/// the session runs and after its end.
+/// The way to pages and names that the kernel holds, for threads beside the readers. It leads
+/// nowhere before the session runs and after its end.
 #[derive(Default)]
 pub(crate) struct KernelPages(Mutex<Weak<Notifications>>);
 
@@ -121,9 +121,17 @@ impl KernelPages {
     /// Makes the kernel write its dirty pages of a range, and returns when that has been answered.
     /// As [`Notifications::drop_contents`]: never on a reader, and with no lock held.
     pub(crate) fn write_out(&self, node: NodeId, range: Range<u64>) -> io::Result<()> {
-        let notifications = self.0.lock().upgrade();
+        self.notifications()?.drop_range(node, range)
+    }
+
+    /// As [`Notifications::drop_name`]: never on a reader, and with no lock held.
+    pub(crate) fn drop_name(&self, folder: NodeId, name: &[u8]) -> io::Result<()> {
+        self.notifications()?.drop_name(folder, name)
+    }
+
+    fn notifications(&self) -> io::Result<Arc<Notifications>> {
         let ended = || io::Error::from_raw_os_error(libc::ENOTCONN);
-        notifications.ok_or_else(ended)?.drop_range(node, range)
+        self.0.lock().upgrade().ok_or_else(ended)
     }
 }
 

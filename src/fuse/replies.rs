@@ -19,6 +19,7 @@ impl Transport for Fuser {
     type Written = ReplyWrite;
     type Bytes = ReplyData;
     type Offset = ReplyLseek;
+    type Opened = ReplyOpen;
 }
 
 /// A reply of a type that names the value it carries.

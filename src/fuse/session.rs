@@ -28,6 +28,7 @@ use super::mount_table::{Visibility, mount_table, visibility};
 use super::node::{Lookups, NodeId};
 use super::notify::{KernelPages, Notifications};
 use super::operations::{Operations, Shared};
+use super::owed::OwedTimes;
 use super::refresh::Refresher;
 use super::{MountError, MountOptions, bdi, guard, workers};
 use crate::volume::{FsError, FsResult, Volume};
@@ -58,6 +59,7 @@ struct SessionState {
     live: Mutex<Option<Arc<Live>>>,
     on_end: Mutex<Option<OnEnd>>,
     refresher: Arc<Refresher>,
+    owed: Arc<OwedTimes>,
 }
 
 /// How far a session is.
@@ -269,6 +271,7 @@ fn start_session(
     let (lookups, opens) = (Arc::new(Lookups::new()), Arc::new(WriteOpens::new()));
     let kernel = Arc::new(OnceLock::new());
     let refresher = Arc::new(Refresher::new());
+    let owed = Arc::new(OwedTimes::new(options.writeback_cache()));
     let pages = Arc::new(KernelPages::default());
     let browser = snapshots.map(|snapshots| Arc::new(Browser::new(snapshots, volume.clone())));
     let shared = Shared {
@@ -276,6 +279,7 @@ fn start_session(
         lookups: lookups.clone(),
         opens: opens.clone(),
         refresher: refresher.clone(),
+        owed: owed.clone(),
         pages: pages.clone(),
         browser: browser.clone(),
     };
@@ -317,7 +321,13 @@ fn start_session(
         live: Mutex::new(Some(Arc::new(live))),
         on_end: Mutex::new(Some(on_end)),
         refresher,
+        owed,
     });
+    workers::spawn("volfs-owed", {
+        let state = state.clone();
+        move || state.owed.run(|node| state.drop_unused(node))
+    })
+    .map_err(failed)?;
     workers::spawn("volfs-attributes", {
         let state = state.clone();
         // Without the writeback cache the kernel takes our times as they are.
@@ -335,7 +345,10 @@ fn start_session(
         let (state, path) = (state.clone(), options.path.clone());
         move || state.run(session, volume, &path)
     })
-    .inspect_err(|_| state.refresher.end())
+    .inspect_err(|_| {
+        state.refresher.end();
+        state.owed.end();
+    })
     .map_err(failed)?;
     Ok((state, kernel))
 }
@@ -411,6 +424,7 @@ impl SessionState {
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| session.run()));
         *self.live.lock() = None;
         self.refresher.end();
+        self.owed.end();
         log_end(outcome);
         take_dead_mount_away(path);
         self.set_phase(Phase::Ending);
@@ -506,6 +520,7 @@ mod tests {
             live: Mutex::new(None),
             on_end: Mutex::new(None),
             refresher: Arc::new(Refresher::new()),
+            owed: Arc::new(OwedTimes::new(false)),
         });
         Mount {
             options,

@@ -1,6 +1,8 @@
-//! Overwrites a file for ever in one way and ignores every error.
+//! Changes a file for ever in one way and ignores every error.
 //!
-//! `volfs-test-scribbler mapping|buffered|direct FILE`. Prints `writing` after the first round.
+//! `volfs-test-scribbler mapping|buffered|direct FILE` overwrites it; `rename|link|attribute` move
+//! it to FILE.other and back, give it that name too and take it away, and set an attribute. Prints
+//! `writing` after the first round.
 //! A mapping whose file went away kills the program with SIGBUS, which is as good an end as any.
 
 use std::fs::File;
@@ -8,7 +10,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::Duration;
 
 use fuse_tests::promises::PAGE_BYTES;
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, XattrFlags, setxattr};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 
 #[repr(align(4096))]
@@ -17,9 +19,16 @@ struct Aligned([u8; PAGE_BYTES]);
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [way, path] = &arguments[..] else {
-        eprintln!("usage: volfs-test-scribbler mapping|buffered|direct FILE");
+        eprintln!("usage: volfs-test-scribbler WAY FILE");
         std::process::exit(2);
     };
+    if let Some(change) = change_of_inode(way, path) {
+        change();
+        println!("writing");
+        loop {
+            change();
+        }
+    }
     let flags = if way == "direct" {
         OFlags::DIRECT
     } else {
@@ -53,6 +62,25 @@ fn main() {
         // The daemon has other things to do too.
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// What changes no byte of the file, but its inode.
+fn change_of_inode(way: &str, path: &str) -> Option<Box<dyn Fn()>> {
+    let (path, other) = (path.to_owned(), format!("{path}.other"));
+    Some(match way {
+        "rename" => Box::new(move || {
+            let _ = std::fs::rename(&path, &other);
+            let _ = std::fs::rename(&other, &path);
+        }),
+        "link" => Box::new(move || {
+            let _ = std::fs::hard_link(&path, &other);
+            let _ = std::fs::remove_file(&other);
+        }),
+        "attribute" => Box::new(move || {
+            let _ = setxattr(&path, "user.volfs", b"x", XattrFlags::empty());
+        }),
+        _ => return None,
+    })
 }
 
 fn map(file: &File, length: usize) -> *mut u8 {

@@ -10,6 +10,7 @@ mod browse;
 mod data;
 mod errnos;
 mod handles;
+mod killed;
 mod large_folders;
 mod links;
 mod locks;

@@ -13,6 +13,7 @@ use crate::fuse::handles::{Handle, WriteOpens};
 use crate::fuse::node::{Lookups, VIEW_MAX};
 use crate::fuse::notify::KernelPages;
 use crate::fuse::operations::{Answer, Caller, Operations, ReadRange, Shared, Transport, Write};
+use crate::fuse::owed::OwedTimes;
 use crate::fuse::refresh::Refresher;
 use crate::pool::{NewVolume, Pool, PoolOptions};
 use crate::volume::ops::{AllocateMode, NewNode, RenameMode, Seek, SetAttr, WriteMode, XattrMode};
@@ -44,6 +45,7 @@ impl Transport for Channels {
     type Written = Sender<Result<u32, Errno>>;
     type Bytes = Bytes;
     type Offset = Sender<Result<u64, Errno>>;
+    type Opened = Sender<Result<Handle, Errno>>;
 }
 
 impl<T: Send + 'static> Answer<T> for Sender<Result<T, Errno>> {
@@ -118,6 +120,7 @@ fn operations(live: &Arc<Volume>, browser: Option<Arc<Browser>>) -> Operations<C
         lookups: Arc::new(Lookups::new()),
         opens: Arc::new(WriteOpens::new()),
         refresher: Arc::new(Refresher::new()),
+        owed: Arc::new(OwedTimes::new(true)),
         pages: Arc::new(KernelPages::default()),
         browser,
     };
@@ -364,10 +367,10 @@ fn changes_are_refused_by_kind() {
         assert!(matches!(outcome, Err(FsError::OtherVolume)), "{outcome:?}");
     }
     for flags in [libc::O_WRONLY, libc::O_RDWR | libc::O_DIRECT] {
-        let opened = operations.open(&CALLER, old, flags);
-        assert!(matches!(opened, Err(FsError::ReadOnly)), "{opened:?}");
+        let opened = ask(|reply| operations.open(&CALLER, old, flags, reply));
+        assert_eq!(opened, Err(Errno(libc::EROFS)));
     }
-    operations.open(&CALLER, old, libc::O_RDONLY).unwrap();
+    ask(|reply| operations.open(&CALLER, old, libc::O_RDONLY, reply)).unwrap();
     assert_eq!(scene.write(old, b"y"), Err(Errno(libc::EROFS)));
     let allocated = operations.allocate(&CALLER, old, 0, 9, AllocateMode::Allocate);
     assert!(matches!(allocated, Err(FsError::ReadOnly)));

@@ -10,11 +10,12 @@ use crate::fuse::errno::{Errno, report, report_of};
 use crate::fuse::handles::{Handle, WriteOpens};
 use crate::fuse::node::NodeId;
 use crate::fuse::notify::KernelPages;
+use crate::fuse::owed::OwedTimes;
 use crate::fuse::refresh::Refresher;
 use crate::fuse::seek::seek;
 use crate::fuse::sync_queue::{Durable, SyncQueue};
 use crate::fuse::workers::Workers;
-use crate::volume::ops::{AllocateMode, Attr, NewNode, Seek, WriteMode};
+use crate::volume::ops::{AllocateMode, Seek, WriteMode};
 use crate::volume::{FsError, FsResult, Request, Volume};
 
 /// A READ, wherever it is served.
@@ -173,6 +174,7 @@ pub(super) struct WaitingWrite<T: Transport> {
 pub(super) struct Writing<T: Transport> {
     pub(super) volume: Arc<Volume>,
     pub(super) refresher: Arc<Refresher>,
+    pub(super) owed: Arc<OwedTimes>,
     pub(super) syncs: Arc<SyncQueue<Parked<T>>>,
 }
 
@@ -195,6 +197,7 @@ impl<T: Transport> Writing<T> {
             .volume
             .write_file(request, ino, offset, data, write.mode)
         {
+            self.owed.failed(write.node);
             return reply.send(Err(report(
                 "write",
                 &self.volume.label(),
@@ -227,52 +230,6 @@ fn has_privileges(volume: &Volume, request: &Request, node: NodeId) -> bool {
 }
 
 impl<T: Transport> Operations<T> {
-    /// Opens a file. O_TRUNC comes as a SETATTR behind it.
-    pub(crate) fn open(&self, caller: &Caller, node: NodeId, flags: i32) -> FsResult<Handle> {
-        let Place { request, view, .. } = self.place(caller, node)?;
-        let handle = Handle::from_open_flags(flags);
-        if view.is_some() {
-            return match handle.is_writable() {
-                true => Err(FsError::ReadOnly),
-                false => Ok(handle),
-            };
-        }
-        self.refuse_stale(&request)?;
-        let will_be_overstated =
-            handle.is_writable() && self.volume.getattr(&request, node.ino())?.blocks_512 == 0;
-        self.opens.opened(node, handle);
-        if will_be_overstated {
-            self.refresher.outdated(node);
-        }
-        Ok(handle)
-    }
-
-    /// Makes a file and opens it.
-    pub(crate) fn create(
-        &self,
-        caller: &Caller,
-        parent: NodeId,
-        name: &[u8],
-        new: &NewNode,
-        flags: i32,
-    ) -> FsResult<(Attr, Handle)> {
-        let attr = self.make(caller, parent, name, new)?;
-        let handle = Handle::from_open_flags(flags);
-        self.opens.opened(NodeId::of(&attr), handle);
-        Ok((self.shown(attr), handle))
-    }
-
-    /// Also for nodes of an old epoch: whatever happened, the file is no longer open.
-    pub(crate) fn release(&self, node: NodeId, handle: Handle) {
-        let was_overstated = self.opens.released(node, handle);
-        if handle.is_writable() {
-            self.refresher.released(node, handle.is_direct());
-        }
-        if was_overstated {
-            self.refresher.outdated(node);
-        }
-    }
-
     /// Reads here, or passes it on when no other reader is left for the requests behind it: the
     /// blocks may have to come from the disk.
     pub(crate) fn read(&self, caller: &Caller, mut what: ReadRange, reply: T::Bytes) {

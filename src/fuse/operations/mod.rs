@@ -1,11 +1,12 @@
 //! Operations as a transport brings them: operation in, result out. Nothing of fuser in it.
 //!
 //! A transport (fuser today) decodes requests, calls these methods on its readers and sends what
-//! they return. Four kinds of request may be answered later and from another thread; they hand
+//! they return. Five kinds of request may be answered later and from another thread; they hand
 //! over a reply object, whose type the transport names, so that nothing is boxed.
 
 mod data;
 mod names;
+mod open;
 mod place;
 
 use std::io;
@@ -13,12 +14,14 @@ use std::sync::Arc;
 
 use self::data::{Ask, Parked, Read, Reading, WaitingWrite, Writing};
 pub(crate) use self::data::{ReadRange, Write};
+use self::open::{Opening, WaitingOpen};
 use super::browse::Browser;
 use super::errno::{Errno, report};
 use super::guard::Readers;
-use super::handles::WriteOpens;
+use super::handles::{Handle, WriteOpens};
 use super::node::{Lookups, NodeId, Realm, common_epoch};
 use super::notify::KernelPages;
+use super::owed::OwedTimes;
 use super::refresh::Refresher;
 use super::sync_queue::SyncQueue;
 use super::workers::Workers;
@@ -32,6 +35,8 @@ const READ_WORKERS: usize = 4;
 const WRITE_WORKERS: usize = 4;
 /// Threads that ask the kernel for pages that it holds.
 const ASK_WORKERS: usize = 2;
+/// Threads in which openings wait for the kernel to tell times.
+const OPEN_WORKERS: usize = 2;
 
 /// Where the answer to one request goes; once, from any thread. Dropped unsent it answers EIO.
 pub(crate) trait Answer<T>: Send + 'static {
@@ -48,6 +53,8 @@ pub(crate) trait Transport: 'static {
     type Bytes: for<'a> Answer<&'a [u8]>;
     /// Answers LSEEK with an offset.
     type Offset: Answer<u64>;
+    /// Answers OPEN.
+    type Opened: Answer<Handle>;
 }
 
 /// What a mount's operations share with its session.
@@ -56,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) lookups: Arc<Lookups>,
     pub(crate) opens: Arc<WriteOpens>,
     pub(crate) refresher: Arc<Refresher>,
+    pub(crate) owed: Arc<OwedTimes>,
     pub(crate) pages: Arc<KernelPages>,
     /// None: the mount shows no snapshots.
     pub(crate) browser: Option<Arc<Browser>>,
@@ -91,6 +99,7 @@ pub(crate) struct Operations<T: Transport> {
     lookups: Arc<Lookups>,
     opens: Arc<WriteOpens>,
     refresher: Arc<Refresher>,
+    owed: Arc<OwedTimes>,
     /// Reads move access times.
     counts_accesses: bool,
     pub(crate) readers: Readers,
@@ -100,6 +109,8 @@ pub(crate) struct Operations<T: Transport> {
     writes: Workers<WaitingWrite<T>>,
     reading: Arc<Reading<T>>,
     asks: Arc<Workers<Ask<T>>>,
+    opening: Arc<Opening>,
+    late_opens: Workers<WaitingOpen<T>>,
     forgotten: Workers<NodeId>,
 }
 
@@ -123,6 +134,7 @@ impl<T: Transport> Operations<T> {
             lookups,
             opens,
             refresher,
+            owed,
             pages,
             browser,
         } = shared;
@@ -137,8 +149,20 @@ impl<T: Transport> Operations<T> {
         let writing = Arc::new(Writing {
             volume: volume.clone(),
             refresher: refresher.clone(),
+            owed: owed.clone(),
             syncs: syncs.clone(),
         });
+        let opening = Arc::new(Opening {
+            volume: volume.clone(),
+            opens: opens.clone(),
+            refresher: refresher.clone(),
+            owed: owed.clone(),
+            pages: pages.clone(),
+        });
+        let late_opens = Workers::start("volfs-open", OPEN_WORKERS, {
+            let opening = opening.clone();
+            move |waiting: WaitingOpen<T>| opening.serve_waiting(waiting)
+        })?;
         let writes = Workers::start("volfs-write", WRITE_WORKERS, {
             let writing = writing.clone();
             move |waiting: WaitingWrite<T>| writing.serve_waiting(waiting)
@@ -167,6 +191,7 @@ impl<T: Transport> Operations<T> {
             lookups,
             opens,
             refresher,
+            owed,
             counts_accesses: !options.noatime,
             readers,
             syncs,
@@ -175,6 +200,8 @@ impl<T: Transport> Operations<T> {
             writes,
             reading,
             asks,
+            opening,
+            late_opens,
             forgotten,
         })
     }

@@ -5,8 +5,9 @@ use super::{Caller, Operations, Transport};
 use crate::base::Ino;
 use crate::fuse::errno::report;
 use crate::fuse::node::{Lookups, NodeId, Realm};
-use crate::volume::ops::{Attr, DirEntry, NewNode, RenameMode, SetAttr, XattrMode};
-use crate::volume::{FsError, FsResult, Volume};
+use crate::fuse::owed;
+use crate::volume::ops::{Attr, DirEntry, FileKind, NewNode, RenameMode, SetAttr, XattrMode};
+use crate::volume::{FsError, FsResult, Request, Volume};
 
 /// Tells the volume that the kernel has forgotten a node, which reaps it if it has no names.
 pub(super) fn reap(volume: &Volume, lookups: &Lookups, node: NodeId) {
@@ -83,6 +84,7 @@ impl<T: Transport> Operations<T> {
             (Realm::Live, _) if node == NodeId::ROOT => {}
             (Realm::Live, _) => {
                 if self.lookups.remove(node, references) {
+                    self.owed.forgotten(node);
                     self.forgotten.submit(node);
                 }
             }
@@ -104,6 +106,9 @@ impl<T: Transport> Operations<T> {
 
     pub(crate) fn setattr(&self, caller: &Caller, node: NodeId, set: &SetAttr) -> FsResult<Attr> {
         let request = self.change(caller, &[node])?;
+        if set.ctime.is_some() {
+            self.owed.told(node);
+        }
         let attr = self.volume.setattr(&request, node.ino(), set)?;
         Ok(self.shown(attr))
     }
@@ -159,14 +164,21 @@ impl<T: Transport> Operations<T> {
     ) -> FsResult<Attr> {
         let request = self.change(caller, &[node, parent])?;
         self.check_new(&request, parent, name)?;
-        let linked = self.volume.link(&request, node.ino(), parent.ino(), name);
-        linked.map(|attr| self.remember(attr))
+        let linked = self.volume.link(&request, node.ino(), parent.ino(), name)?;
+        self.owe(&linked, None);
+        Ok(self.remember(linked))
     }
 
     pub(crate) fn unlink(&self, caller: &Caller, parent: NodeId, name: &[u8]) -> FsResult<()> {
         let request = self.change(caller, &[parent])?;
         self.check_old(&request, parent, name)?;
-        self.volume.unlink(&request, parent.ino(), name)
+        let named = self.owing(&request, parent, name);
+        self.volume.unlink(&request, parent.ino(), name)?;
+        // One without names is opened by nobody any more.
+        if let Some(attr) = named.filter(|attr| attr.nlink > 1) {
+            self.owe(&attr, None);
+        }
+        Ok(())
     }
 
     pub(crate) fn rmdir(&self, caller: &Caller, parent: NodeId, name: &[u8]) -> FsResult<()> {
@@ -186,7 +198,45 @@ impl<T: Transport> Operations<T> {
         self.check_old(&request, from.0, from.1)?;
         self.check_new(&request, to.0, to.1)?;
         self.volume
-            .rename(&request, (from.0.ino(), from.1), (to.0.ino(), to.1), mode)
+            .rename(&request, (from.0.ino(), from.1), (to.0.ino(), to.1), mode)?;
+        let places = match mode {
+            RenameMode::Exchange => [Some(to), Some(from)],
+            _ => [Some(to), None],
+        };
+        for (folder, name) in places.into_iter().flatten() {
+            if let Some(attr) = self.owing(&request, folder, name) {
+                self.owe(&attr, Some((folder, name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a name names, if the kernel keeps times.
+    fn owing(&self, request: &Request, folder: NodeId, name: &[u8]) -> Option<Attr> {
+        if !self.owed.is_kept() {
+            return None;
+        }
+        self.volume.lookup(request, folder.ino(), name).ok()
+    }
+
+    /// The kernel will tell the times of a file that was changed; `place`: where it was moved to.
+    fn owe(&self, attr: &Attr, place: Option<(NodeId, &[u8])>) {
+        if self.owed.is_kept() && attr.kind == FileKind::Regular {
+            let place = place.map(|(folder, name)| owed::Place {
+                folder,
+                name: name.into(),
+            });
+            self.owed.changed(NodeId::of(attr), place);
+        }
+    }
+
+    /// As [`Self::owe`], for a node whose extended attributes have changed.
+    fn owe_of(&self, request: &Request, node: NodeId) {
+        if self.owed.is_kept()
+            && let Ok(attr) = self.volume.getattr(request, node.ino())
+        {
+            self.owe(&attr, None);
+        }
     }
 
     /// Entries behind `cookie`, while `add` says that they fit.
@@ -255,7 +305,9 @@ impl<T: Transport> Operations<T> {
     ) -> FsResult<()> {
         let request = self.change(caller, &[node])?;
         self.volume
-            .setxattr(&request, node.ino(), name, value, mode)
+            .setxattr(&request, node.ino(), name, value, mode)?;
+        self.owe_of(&request, node);
+        Ok(())
     }
 
     pub(crate) fn getxattr(&self, caller: &Caller, node: NodeId, name: &[u8]) -> FsResult<Vec<u8>> {
@@ -276,6 +328,8 @@ impl<T: Transport> Operations<T> {
 
     pub(crate) fn removexattr(&self, caller: &Caller, node: NodeId, name: &[u8]) -> FsResult<()> {
         let request = self.change(caller, &[node])?;
-        self.volume.removexattr(&request, node.ino(), name)
+        self.volume.removexattr(&request, node.ino(), name)?;
+        self.owe_of(&request, node);
+        Ok(())
     }
 }
