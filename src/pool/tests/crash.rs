@@ -89,6 +89,7 @@ fn an_outage_at_any_effect_leaves_a_prefix_with_everything_synced() {
         "attributes",
         "copies",
         "snapshot rm",
+        "restore",
         "clone of the live state",
     ] {
         let outages = outage_anywhere(scene(script));

@@ -96,16 +96,18 @@ impl Volume {
         if range.end - range.start <= free {
             return Ok(());
         }
-        self.read(request, |view| {
+        let missing = self.read(request, |view| {
             let inode = load_file(view, ino)?;
             let block = view.block_bytes();
             let blocks = range.start / block..range.end.div_ceil(block);
             let there = count_blocks(view, ino, &inode, blocks.clone())?;
-            if (blocks.end - blocks.start - there).saturating_mul(block) > free {
-                return Err(self.no_room());
-            }
-            Ok(())
-        })
+            Ok((blocks.end - blocks.start - there).saturating_mul(block))
+        })?;
+        // Why is asked outside of the state's lock, which is taken for that.
+        match missing > free {
+            true => Err(self.no_room()),
+            false => Ok(()),
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Habits {
     pub(super) deaths: u64,
     /// Garbage is collected.
     pub(super) collects: bool,
+    /// Volumes go to the trash and come back, snapshots are held, files are restored.
+    pub(super) brings_back: bool,
     /// How many further media are tried that each power loss could leave.
     pub(super) more: u64,
     /// On how many of these, in percent, the newest superblock slot is damaged.
@@ -67,6 +69,7 @@ impl Habits {
             rots: false,
             deaths: 50,
             collects: false,
+            brings_back: false,
             more: 0,
             damaged_slots: 0,
         }
@@ -90,6 +93,8 @@ impl Habits {
             collects: random.chance(20),
             more: 1,
             damaged_slots: 15,
+            // From elsewhere, so that it moves nothing else.
+            brings_back: SplitMix64::new(seed ^ 0x6261_636b).chance(15),
             ..Habits::plain()
         };
         match random.chance(40) {
@@ -143,6 +148,8 @@ impl Habits {
         // What the index knows is not stored twice.
         self.has_index &= !self.rots;
         self.repeats |= self.rots;
+        // What damage may bring back of a volume is known by its name.
+        self.brings_back &= !self.rots;
         self
     }
 

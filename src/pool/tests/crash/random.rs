@@ -2,7 +2,7 @@
 
 use super::change::{BLOCK, Change};
 use super::steps::{Done, SnapshotKey};
-use super::tree::Node;
+use super::tree::{Node, split};
 use super::world::World;
 use crate::disk::Fault;
 
@@ -46,6 +46,9 @@ impl World {
         }
         if self.habits.collects && self.aside.is_due(12) {
             return self.any_garbage(&volume);
+        }
+        if self.habits.brings_back && self.aside.is_due(12) {
+            return self.bring_back(&volume);
         }
         self.plain_operation(&volume, &names)
     }
@@ -154,6 +157,38 @@ impl World {
             true => self.sync(&volume),
             false => Ok(()),
         }
+    }
+
+    /// Something that was removed, or may be, is there again.
+    fn bring_back(&mut self, volume: &str) -> Done {
+        let snapshot = self.pick_snapshot(Some(volume));
+        match (self.random.below(10), snapshot) {
+            (0..2, _) => self.trash_and_undelete(volume),
+            (2..3, _) => self.trash_and_rename(volume),
+            (3..4, Some(key)) => self.keep(&key),
+            (_, Some(key)) => self.restore_any(&key),
+            (_, None) => self.snapshot(&[volume.to_owned()]),
+        }
+    }
+
+    /// A file that can come back; it may have been removed just before.
+    fn restore_any(&mut self, key: &SnapshotKey) -> Done {
+        let (now, before) = (self.tree(&key.0), self.model.snapshots[key].tree.clone());
+        let has_place = |path: &str| match split(path).0 {
+            Some(folder) => now.get(folder).is_some_and(Node::is_folder),
+            None => true,
+        };
+        let files = before.entries().filter(|(path, node)| {
+            node.is_file() && has_place(path) && now.get(path).is_none_or(Node::is_file)
+        });
+        let files: Vec<String> = files.map(|(path, _)| path.clone()).collect();
+        let Some(file) = self.random.pick(&files).cloned() else {
+            return Ok(());
+        };
+        if now.get(&file).is_some() && self.random.chance(50) {
+            self.change(&key.0, &Change::Remove(file.clone()))?;
+        }
+        self.restore(key, &file)
     }
 
     pub(super) fn live_volumes(&self) -> impl Iterator<Item = &String> {

@@ -19,7 +19,7 @@ pub(in crate::pool::tests) struct Scene {
 }
 
 /// All scripts.
-pub(in crate::pool::tests) const SCENES: [Scene; 16] = [
+pub(in crate::pool::tests) const SCENES: [Scene; 17] = [
     Scene {
         name: "names",
         prepare: some_files,
@@ -84,6 +84,11 @@ pub(in crate::pool::tests) const SCENES: [Scene; 16] = [
         name: "rollback",
         prepare: two_snapshots,
         act: rollback,
+    },
+    Scene {
+        name: "restore",
+        prepare: two_snapshots,
+        act: restore,
     },
     Scene {
         name: "clone",
@@ -362,6 +367,20 @@ fn rollback(world: &mut World) -> Done {
     world.rollback(&(path("a"), path("s2")))
 }
 
+/// Of a sealed snapshot, and of one that has to be sealed first; new files, and one in place.
+fn restore(world: &mut World) -> Done {
+    let (sealed, fresh) = ((path("a"), path("s1")), (path("a"), path("s2")));
+    all(
+        world,
+        &[Change::Remove(path("large")), Change::Remove(path("g"))],
+    )?;
+    world.restore(&sealed, "large")?;
+    world.restore(&sealed, "f")?;
+    all(world, &[Change::Chmod(path("f"), 0o600)])?;
+    world.restore(&fresh, "g")?;
+    world.restore(&fresh, "f")
+}
+
 fn clone_of_snapshot(world: &mut World) -> Done {
     world.clone_volume("a", Some(&(path("a"), path("s1"))))?;
     world.clone_volume("a", Some(&(path("a"), path("s2"))))
@@ -416,6 +435,8 @@ fn the_scripts_cover_every_family() {
         "snapshot [\"a\", \"b\", \"c\"]",
         "remove snapshot",
         "rollback",
+        "restore large of (\"a\", \"s1\")",
+        "restore f of (\"a\", \"s2\")",
         "clone a (Some",
         "clone a (None)",
     ];

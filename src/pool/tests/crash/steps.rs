@@ -12,6 +12,7 @@ use crate::base::Clock;
 use crate::base::progress::Silent;
 use crate::pool::{PoolError, SetVolume};
 use crate::volume::FsError;
+use crate::volume::ops::{RestoreOptions, Unwatched};
 
 /// A volume and the name of one of its snapshots.
 pub(super) type SnapshotKey = (String, String);
@@ -220,6 +221,40 @@ impl World {
         Ok(())
     }
 
+    /// A file of a snapshot comes back: whole if there is none of that name, else in place.
+    pub(super) fn restore(&mut self, key: &SnapshotKey, path: &str) -> Done {
+        let volume = &key.0;
+        self.tell(format!("restore {path} of {key:?}"));
+        let states = self
+            .tree(volume)
+            .restored(path, &self.model.snapshots[key].tree);
+        for state in states {
+            self.of(volume).attempt(Some(state));
+        }
+        let options = RestoreOptions {
+            paths: vec![path.parse().expect("a path")],
+            to: None,
+            force: true,
+        };
+        let of = (&name(volume), &snap(&key.1));
+        if let Err(error) = self.pool().restore(of, &options, &Unwatched, &Silent) {
+            if error.is_no_space() {
+                self.settle(volume)?;
+            }
+            return Err(error.into());
+        }
+        self.settled(volume);
+        Ok(())
+    }
+
+    /// What was refused for want of room may have happened in part.
+    fn settle(&mut self, volume: &str) -> Done {
+        let opened = self.pool().open_volume(&name(volume))?;
+        let found = read_tree(&opened, volume, &mut Vec::new());
+        assert!(self.of(volume).settle_on(&found), "{volume}: a new state");
+        Ok(())
+    }
+
     pub(super) fn remove_volume(&mut self, volume: &str) -> Done {
         self.tell(format!("remove volume {volume}"));
         let keys = self.model.snapshots.keys();
@@ -234,8 +269,9 @@ impl World {
         Ok(())
     }
 
-    /// Into the trash; what it held, and its snapshots.
+    /// Into the trash, synced before as by unmounting; what it held, and its snapshots.
     fn trash(&mut self, volume: &str) -> Result<(Tree, Vec<SnapshotKey>), Failed> {
+        self.sync(volume)?;
         self.tell(format!("trash {volume}"));
         let tree = self.tree(volume);
         let keys = self.model.snapshots.keys();
@@ -321,8 +357,7 @@ impl World {
                 }
                 if let Err(error) = change.perform(&opened) {
                     if error.is_no_space() {
-                        let found = read_tree(&opened, volume, &mut Vec::new());
-                        assert!(self.of(volume).settle_on(&found), "{volume}: a new state");
+                        self.settle(volume)?;
                     }
                     return Err(error.into());
                 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::WHO;
 use super::acl;
+use super::change::BLOCK;
 use crate::base::Timestamp;
 use crate::volume::ops::XattrMode;
 
@@ -224,6 +225,44 @@ impl Tree {
         let number = self.nodes.keys().max().unwrap_or(&ROOT) + 1;
         self.found(path.to_owned(), number, node);
         self.touch_folder(path);
+    }
+
+    /// The states in which a file comes back that another tree has at this path. One that is not here
+    /// comes whole; else its blocks come first, then its end, then its extended attributes, and the
+    /// rest of its attributes last.
+    pub(super) fn restored(&self, path: &str, from: &Tree) -> Vec<Tree> {
+        let wanted = from.nodes[&from.names[path]].clone();
+        let Some(number) = self.names.get(path).copied() else {
+            let mut whole = self.clone();
+            whole.add(path, wanted);
+            return vec![whole];
+        };
+        let (Content::File(old), Content::File(new)) =
+            (&self.nodes[&number].content, &wanted.content)
+        else {
+            panic!("{path} is a file in both");
+        };
+        let (mut blocks, end) = (new.to_vec(), new.len().next_multiple_of(BLOCK as usize));
+        if old.len() > new.len() {
+            blocks.resize(end.min(old.len()), 0);
+            blocks.extend_from_slice(&old[end.min(old.len())..]);
+        }
+        let mut node = self.nodes[&number].clone();
+        let mut states = Vec::new();
+        let mut then = |node: &Node| {
+            let mut state = self.clone();
+            *state.node(number) = node.clone();
+            states.push(state);
+        };
+        node.touch();
+        for content in [Arc::new(blocks), new.clone()] {
+            node.content = Content::File(content);
+            then(&node);
+        }
+        node.xattrs.clone_from(&wanted.xattrs);
+        then(&node);
+        then(&wanted);
+        states
     }
 
     pub(super) fn link(&mut self, from: &str, to: &str) -> Outcome {
