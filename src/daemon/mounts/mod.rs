@@ -61,14 +61,6 @@ impl MountTable {
         self.turn.lock()
     }
 
-    /// Where a source is mounted, in the order of mounting.
-    pub(crate) fn places_of(&self, source: &Source) -> Vec<PathBuf> {
-        self.sessions
-            .find(source)
-            .map(|session| session.paths())
-            .unwrap_or_default()
-    }
-
     /// Where a source would be mounted if nobody said where.
     pub(crate) fn default_path(&self, source: &Source) -> PathBuf {
         ground::default_path(&self.pool, source)

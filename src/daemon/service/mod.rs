@@ -131,9 +131,11 @@ impl Service {
         })
     }
 
-    /// Where a source is mounted, and the place to show: the first of them, or the default.
-    fn mountpoints(&self, source: &Source) -> (PathBuf, Vec<PathBuf>) {
-        let places = self.mounts.places_of(source);
+    /// Where a source is mounted in these sessions, in the order of mounting, and the place to
+    /// show: the first of them, or the default.
+    fn mountpoints(&self, sessions: &[Session], source: &Source) -> (PathBuf, Vec<PathBuf>) {
+        let session = sessions.iter().find(|session| session.source == *source);
+        let places = session.map(Session::paths).unwrap_or_default();
         let shown = places
             .first()
             .cloned()

@@ -35,9 +35,10 @@ impl Service {
                 session.mount.snapshots_changed();
             }
         }
+        let sessions = self.sessions().all();
         let snapshots = snapshots
             .into_iter()
-            .map(|info| self.snapshot_details(info))
+            .map(|info| self.snapshot_details(&sessions, info))
             .collect();
         Ok(SnapshotsCreated {
             snapshots,
@@ -76,8 +77,11 @@ impl Service {
     ) -> ServiceResult<Vec<SnapshotDetails>> {
         let of = request.volume.as_ref();
         let infos = self.pool.snapshots(of)?.into_iter();
-        let mut listed: Vec<SnapshotDetails> =
-            infos.map(|info| self.snapshot_details(info)).collect();
+        // Once: asking what is mounted reads the kernel's list.
+        let sessions = self.sessions().all();
+        let mut listed: Vec<SnapshotDetails> = infos
+            .map(|info| self.snapshot_details(&sessions, info))
+            .collect();
         if request.space {
             let space = self.pool.space(progress)?.volumes;
             let alive = space.iter().filter(|one| !one.is_removed);
@@ -101,7 +105,8 @@ impl Service {
         progress: &dyn Progress,
     ) -> ServiceResult<SnapshotDetails> {
         let (volume, name) = (&request.volume, &request.snapshot);
-        let mut found = self.snapshot_details(self.pool.snapshot_info(volume, name)?);
+        let info = self.pool.snapshot_info(volume, name)?;
+        let mut found = self.snapshot_details(&self.sessions().all(), info);
         if request.space {
             found.space = self.space_if_known(volume, Some(name), progress);
         }
@@ -156,12 +161,12 @@ impl Service {
         Ok(())
     }
 
-    fn snapshot_details(&self, info: SnapshotInfo) -> SnapshotDetails {
+    fn snapshot_details(&self, sessions: &[Session], info: SnapshotInfo) -> SnapshotDetails {
         let source = Source {
             volume: info.volume.clone(),
             snapshot: Some(info.name.clone()),
         };
-        let (mountpoint, mountpoints) = self.mountpoints(&source);
+        let (mountpoint, mountpoints) = self.mountpoints(sessions, &source);
         SnapshotDetails {
             name: source.to_string(),
             volume: info.volume.to_string(),

@@ -27,10 +27,12 @@ impl Service {
 
     /// All volumes, by name.
     pub fn volumes(&self) -> Vec<VolumeDetails> {
+        // Once: asking what is mounted reads the kernel's list.
+        let sessions = self.sessions().all();
         self.pool
             .volumes()
             .into_iter()
-            .map(|info| self.volume_details(info))
+            .map(|info| self.volume_details_in(&sessions, info))
             .collect()
     }
 
@@ -65,7 +67,12 @@ impl Service {
     }
 
     pub(super) fn volume_details(&self, info: VolumeInfo) -> VolumeDetails {
-        let (mountpoint, mountpoints) = self.mountpoints(&Source::live(info.name.clone()));
+        self.volume_details_in(&self.sessions().all(), info)
+    }
+
+    fn volume_details_in(&self, sessions: &[Session], info: VolumeInfo) -> VolumeDetails {
+        let source = Source::live(info.name.clone());
+        let (mountpoint, mountpoints) = self.mountpoints(sessions, &source);
         let block_size = ("block-size".to_owned(), info.block_size.to_string());
         VolumeDetails {
             name: info.name.to_string(),
