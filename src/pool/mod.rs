@@ -35,7 +35,7 @@ use std::time::Duration;
 pub use check::{CheckOptions, CheckReport, InodeRule, Repair, StateName, Violation};
 pub use earlier::StateOf;
 pub use error::{PoolError, PoolResult};
-pub use gc::{GcOptions, GcReport};
+pub use gc::{GcOptions, GcReport, Patience};
 pub use policy::Policy;
 pub use records::MadeBy;
 pub use repair::RepairOptions;

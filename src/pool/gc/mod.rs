@@ -3,6 +3,7 @@
 //! ```text
 //! walk      every frame that a published state needs
 //! plan      how much of each segment is alive, and which are worth cleaning
+//! patience  waiting for checkpoints
 //! marks     what is needed of the segments that are to go
 //! round     one round: condemn, checkpoint, mark, move, checkpoint, remove
 //! worker    the thread that does it by itself
@@ -25,6 +26,7 @@
 //! [`BlockStore::pin`]: crate::block::BlockStore::pin
 
 mod marks;
+mod patience;
 mod plan;
 mod round;
 mod walk;
@@ -32,6 +34,7 @@ mod worker;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::patience::Patience;
 use self::plan::Plan;
 pub(super) use self::round::Round;
 pub(super) use self::walk::half;
@@ -49,8 +52,12 @@ pub struct GcOptions {
     pub bytes_per_second: u64,
     /// Percentage of a segment that must be garbage for it to be cleaned.
     pub segment_garbage_percent: u8,
-    /// Garbage in percent of what is alive from which on anything is done.
+    /// Garbage in percent of what is alive from which on anything is done. Then half of it may
+    /// stay.
     pub garbage_percent: u8,
+    /// How long it waits for others' checkpoints: before it looks at what there is. Once it has
+    /// begun to collect, up to twice `garbage_percent`.
+    pub patience: Patience,
 }
 
 impl Default for GcOptions {
@@ -60,6 +67,7 @@ impl Default for GcOptions {
             bytes_per_second: 0,
             segment_garbage_percent: 5,
             garbage_percent: 0,
+            patience: Patience::default(),
         }
     }
 }
@@ -105,45 +113,59 @@ impl Pool {
 
     /// As [`Pool::collect_garbage`]; the caller has `maintenance`.
     fn collect(&self, options: &GcOptions, progress: &dyn Progress) -> PoolResult<GcReport> {
-        self.checkpoint()?;
+        self.publish_patiently(options.patience, progress)?;
         let (store, nodes) = (&self.shared.store, &*self.shared.nodes);
         let catalog = self.published.lock().newest.catalog;
         let plan = Plan::make(store, nodes, catalog.as_ref())?;
-        let is_worth_it =
-            plan.garbage_bytes() * 100 >= plan.live_bytes() * u64::from(options.garbage_percent);
-        let works = is_worth_it && !options.dry_run;
-        if works {
-            // Half of what is garbage in a small pool may be in the segments that are written to.
-            store.end_open_segments()?;
-            self.checkpoint()?;
-        }
-        let candidates: Vec<SegmentId> = match works {
-            true => store.at_rest(),
-            false => plan.uses.keys().copied().collect(),
-        };
-        let free = self
-            .shared
-            .disk
-            .space()
-            .map_or(u64::MAX, |space| space.free);
-        let rounds = plan.rounds(&candidates, options, free);
         let mut report = GcReport {
             segments: plan.uses.len() as u64,
             live_bytes: plan.live_bytes(),
             garbage_bytes: plan.garbage_bytes(),
-            chosen: rounds.iter().map(|round| round.len() as u64).sum(),
             ..GcReport::default()
         };
+        let percent = u64::from(options.garbage_percent);
+        let is_worth_it = report.garbage_bytes * 100 >= report.live_bytes * percent;
+        let works = is_worth_it && !options.dry_run;
+        let rounds = match works {
+            true => self.choose(&plan, options, progress)?,
+            false => plan.rounds(&plan.all(), options, self.free_bytes()),
+        };
+        report.chosen = rounds.iter().map(|round| round.len() as u64).sum();
         let total = rounds.iter().flatten();
         let total: u64 = total.map(|id| plan.uses[id].live_bytes).sum();
         drop(plan);
         if works {
+            let mut options = options.clone();
+            if options.patience != Patience::default() {
+                options.patience.stored_bytes_max = report.live_bytes * (100 + 2 * percent) / 100;
+            }
             for segments in rounds {
-                Round::run(self, segments, options, &mut report, (progress, total))?;
+                Round::run(self, segments, &options, &mut report, (progress, total))?;
             }
             self.look_for_room();
         }
         Ok(report)
+    }
+
+    /// Segments to clean, in rounds. Half of what is garbage in a small pool may be in the segments
+    /// that are written to: these are ended where the others are not enough.
+    fn choose(
+        &self,
+        plan: &Plan,
+        options: &GcOptions,
+        progress: &dyn Progress,
+    ) -> PoolResult<Vec<Vec<SegmentId>>> {
+        let store = &self.shared.store;
+        if !plan.is_enough(&store.at_rest(), options) {
+            store.end_open_segments()?;
+            self.publish_patiently(options.patience, progress)?;
+        }
+        Ok(plan.rounds(&store.at_rest(), options, self.free_bytes()))
+    }
+
+    fn free_bytes(&self) -> u64 {
+        let space = self.shared.disk.space();
+        space.map_or(u64::MAX, |space| space.free)
     }
 }
 

@@ -16,8 +16,12 @@ const BATCH: usize = 64 << 10;
 const TABLES_BYTES: usize = 16 << 20;
 /// Frames and bytes that one round moves at most: bounds memory, and the room that copies take
 /// before their segments go.
-const ROUND_FRAMES: u64 = 1 << 18;
+const ROUND_FRAMES: u64 = 1 << 17;
 const ROUND_BYTES: u64 = 1 << 30;
+/// A round moves no more than this part of what is alive, as both places take room until it ends;
+/// but a segment at least.
+const ROUND_SHARE: u64 = 4;
+const ROUND_BYTES_MIN: u64 = 64 << 20;
 
 /// What a segment holds.
 #[derive(Clone, Debug, Default)]
@@ -91,15 +95,28 @@ impl Plan {
         self.uses.values().map(Use::garbage).sum()
     }
 
-    /// Segments to clean, in rounds: those with the smallest share of live bytes first, as long as
-    /// the share of garbage is worth it. Only those in `candidates`, and only what finds place in
-    /// `room` free bytes of the disk and in what the rounds before give back.
-    pub(super) fn rounds(
-        &self,
-        candidates: &[SegmentId],
-        options: &GcOptions,
-        mut room: u64,
-    ) -> Vec<Vec<SegmentId>> {
+    /// All segments.
+    pub(super) fn all(&self) -> Vec<SegmentId> {
+        self.uses.keys().copied().collect()
+    }
+
+    /// Garbage that is to go at least, in bytes: down to half of the share from which on anything
+    /// is done, so that it takes a while until that is reached again.
+    fn wanted(&self, options: &GcOptions) -> u64 {
+        let may_stay = self.live_bytes() * u64::from(options.garbage_percent) / 200;
+        self.garbage_bytes() - may_stay.min(self.garbage_bytes())
+    }
+
+    /// Whether these segments hold the garbage that is to go.
+    pub(super) fn is_enough(&self, candidates: &[SegmentId], options: &GcOptions) -> bool {
+        let chosen = self.choose(candidates, options);
+        let garbage: u64 = chosen.iter().map(|(_, one)| one.garbage()).sum();
+        options.garbage_percent > 0 && garbage >= self.wanted(options)
+    }
+
+    /// Segments that are worth cleaning, until enough garbage goes: those with the smallest share
+    /// of live bytes first.
+    fn choose(&self, candidates: &[SegmentId], options: &GcOptions) -> Vec<(SegmentId, &Use)> {
         let worth = |one: &Use| {
             one.garbage() > 0
                 && one.garbage() * 100 >= one.bytes * u64::from(options.segment_garbage_percent)
@@ -110,15 +127,35 @@ impl Plan {
             .filter(|(_, one)| worth(one) || one.frames == 0)
             .collect();
         chosen.sort_by_key(|(id, one)| (one.live_bytes * 1000 / one.bytes.max(1), *id));
+        let mut wanted = self.wanted(options);
+        chosen.retain(|(_, one)| {
+            let goes = wanted > 0 || one.live_frames == 0;
+            wanted = wanted.saturating_sub(one.garbage());
+            goes
+        });
+        chosen
+    }
+
+    /// What [`Self::choose`] says, in rounds. Only what finds place in `room` free bytes of the
+    /// disk and in what the rounds before give back.
+    pub(super) fn rounds(
+        &self,
+        candidates: &[SegmentId],
+        options: &GcOptions,
+        mut room: u64,
+    ) -> Vec<Vec<SegmentId>> {
+        let moved_max = (self.live_bytes() / ROUND_SHARE).clamp(ROUND_BYTES_MIN, ROUND_BYTES);
         let mut rounds = vec![Vec::new()];
         let mut round = RoundSize::default();
-        for (id, one) in chosen {
-            if !round.is_empty() && !round.takes(one, room) {
-                room = (room + round.bytes).saturating_sub(round.live_bytes);
+        for (id, one) in self.choose(candidates, options) {
+            if !round.is_empty() && !round.takes(one, room, moved_max) {
+                room = room
+                    .saturating_add(round.bytes)
+                    .saturating_sub(round.live_bytes);
                 round = RoundSize::default();
                 rounds.push(Vec::new());
             }
-            if !round.takes(one, room) {
+            if !round.takes(one, room, moved_max) {
                 continue;
             }
             round.add(one);
@@ -142,9 +179,10 @@ impl RoundSize {
         self.frames == 0 && self.bytes == 0
     }
 
-    /// Whether a further segment fits, into memory and into so many free bytes of the disk. Those
-    /// without anything to move go first, before others need room.
-    fn takes(&self, one: &Use, room: u64) -> bool {
+    /// Whether a further segment fits, into memory, into so many free bytes of the disk, and into
+    /// the bytes that a round moves. Those without anything to move go first, before others need
+    /// room.
+    fn takes(&self, one: &Use, room: u64, moved_max: u64) -> bool {
         let live_bytes = self.live_bytes + one.live_bytes;
         let is_first_to_move = self.live_bytes == 0 && live_bytes > 0;
         if self.is_empty() {
@@ -152,7 +190,7 @@ impl RoundSize {
         }
         !is_first_to_move
             && self.frames + one.frames <= ROUND_FRAMES
-            && live_bytes <= ROUND_BYTES.min(room)
+            && live_bytes <= moved_max.min(room)
     }
 
     fn add(&mut self, one: &Use) {
@@ -247,5 +285,62 @@ impl Tables {
             }
         }
         Ok(table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// Segments of 64 MiB with so many MiB alive, numbered from 1.
+    fn plan(live: &[u64]) -> Plan {
+        let one = |live: &u64| Use {
+            bytes: 64 * MIB,
+            live_bytes: live * MIB,
+            frames: 64,
+            live_frames: *live,
+            live: Vec::new(),
+        };
+        let numbers = (1..).map(SegmentId);
+        Plan {
+            uses: numbers.zip(live.iter().map(one)).collect(),
+        }
+    }
+
+    fn chosen(plan: &Plan, options: &GcOptions, room: u64) -> Vec<Vec<u64>> {
+        let rounds = plan.rounds(&plan.all(), options, room).into_iter();
+        let numbers = |round: Vec<SegmentId>| round.into_iter().map(|id| id.0).collect();
+        rounds.map(numbers).collect()
+    }
+
+    /// By itself it cleans the emptiest segments until half of the share is left from which on it
+    /// works; by command it cleans all that is worth it. A round moves a quarter of what is alive,
+    /// or a segment, and no more than there is room for.
+    #[test]
+    fn no_more_is_cleaned_than_is_needed() {
+        // 224 MiB are alive, 160 MiB are garbage, of which 33.6 MiB may stay.
+        let plan = plan(&[60, 10, 64, 0, 40, 50]);
+        let by_itself = GcOptions {
+            segment_garbage_percent: 15,
+            garbage_percent: 30,
+            ..GcOptions::default()
+        };
+        assert_eq!(chosen(&plan, &by_itself, u64::MAX), [vec![4], vec![2, 5]]);
+        assert!(plan.is_enough(&plan.all(), &by_itself));
+        let others: Vec<SegmentId> = [1, 2, 3, 5, 6].map(SegmentId).into();
+        assert!(!plan.is_enough(&others, &by_itself));
+
+        let by_command = GcOptions::default();
+        let all = [vec![4], vec![2, 5], vec![6], vec![1]];
+        assert_eq!(chosen(&plan, &by_command, u64::MAX), all);
+        assert!(!plan.is_enough(&plan.all(), &by_command));
+        // The first round gives back 64 MiB.
+        assert_eq!(chosen(&plan, &by_itself, 0), [vec![4], vec![2, 5]]);
+        let full = Plan {
+            uses: plan.uses.into_iter().filter(|(id, _)| id.0 != 4).collect(),
+        };
+        assert_eq!(chosen(&full, &by_itself, 9 * MIB), Vec::<Vec<u64>>::new());
     }
 }

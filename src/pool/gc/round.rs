@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::marks::{Marks, Needed};
 use super::walk::Walk;
-use super::{GcOptions, GcReport, still_wanted};
+use super::{GcOptions, GcReport, Patience, still_wanted};
 use crate::base::pace::Pace;
-use crate::base::progress::Progress;
+use crate::base::progress::{Progress, Silent};
 use crate::base::{Lsn, Place, Pointer, SegmentId};
 use crate::block::{Moved, Reach, SegmentFrame};
 use crate::disk::{Step, performs};
@@ -34,7 +34,7 @@ impl<'a> Round<'a> {
         report: &mut GcReport,
         watch: (&dyn Progress, u64),
     ) -> PoolResult<()> {
-        let mut round = Round::condemn(pool, segments)?;
+        let mut round = Round::condemn(pool, segments, options.patience, watch.0)?;
         let needed = round.mark()?;
         round.empty(&needed, options, report, watch)?;
         round.remove(report)
@@ -44,6 +44,8 @@ impl<'a> Round<'a> {
     pub(in crate::pool) fn condemn(
         pool: &'a Pool,
         segments: Vec<SegmentId>,
+        patience: Patience,
+        progress: &dyn Progress,
     ) -> PoolResult<Round<'a>> {
         let mut round = Round {
             pool,
@@ -54,18 +56,26 @@ impl<'a> Round<'a> {
         };
         pool.shared.store.condemn(&round.segments);
         round.condemned_at = pool.journal()?.appended().lsn;
-        round.publish()?;
+        round.publish(patience, progress)?;
         Ok(round)
     }
 
     /// Publishes a state from behind the condemnation.
-    fn publish(&self) -> PoolResult<()> {
-        self.pool.checkpoint()?;
-        let newest = self.pool.published.lock().newest;
-        match newest.replay_from.lsn >= self.condemned_at {
+    fn publish(&self, patience: Patience, progress: &dyn Progress) -> PoolResult<()> {
+        self.pool.publish_patiently(patience, progress)?;
+        // What was under way already may have begun before.
+        if patience != Patience::default() && !self.is_published() {
+            self.pool.checkpoint()?;
+        }
+        match self.is_published() {
             true => Ok(()),
             false => Err(PoolError::Held),
         }
+    }
+
+    fn is_published(&self) -> bool {
+        let newest = self.pool.published.lock().newest;
+        newest.replay_from.lsn >= self.condemned_at
     }
 
     /// Finds out what in these segments is needed; of several frames with one id one is enough.
@@ -164,7 +174,7 @@ impl<'a> Round<'a> {
     /// Deletes the segments.
     pub(in crate::pool) fn remove(mut self, report: &mut GcReport) -> PoolResult<()> {
         if performs(&*self.pool.shared.disk, Step::RemovalBehindSlots) {
-            self.publish()?;
+            self.publish(Patience::default(), &Silent)?;
         }
         let segments = std::mem::take(&mut self.segments);
         let removed = self.pool.shared.store.remove(&segments);

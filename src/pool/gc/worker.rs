@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::GcOptions;
+use super::{GcOptions, Patience};
 use crate::base::chain;
 use crate::base::progress::Progress;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
@@ -130,6 +130,10 @@ impl Worker {
             bytes_per_second: self.bytes_per_second,
             segment_garbage_percent: (percent / 2).min(50),
             garbage_percent: percent,
+            patience: match self.is_short {
+                true => Patience::default(),
+                false => self.patience(pool),
+            },
         };
         match pool.collect(&options, &*self.told) {
             Ok(found) if found.removed > 0 => log::info!(
@@ -142,9 +146,23 @@ impl Worker {
             Err(error) => log::warn!("garbage is not collected: {}", chain(&error)),
         }
         let stored = pool.shared.store.stats().stored_bytes;
-        let growth = stored / 400 * u64::from(percent);
-        self.next_look = stored + growth.max(GROWTH_BYTES_MIN);
+        self.next_look = stored + growth(stored, percent);
     }
+}
+
+impl Worker {
+    /// Until half as much again has been added as what made it look.
+    fn patience(&self, pool: &Pool) -> Patience {
+        let stored = pool.shared.store.stats().stored_bytes;
+        Patience {
+            stored_bytes_max: stored + growth(stored, self.percent) / 2,
+        }
+    }
+}
+
+/// Bytes of segments that are added between two looks.
+fn growth(stored: u64, percent: u8) -> u64 {
+    (stored / 400 * u64::from(percent)).max(GROWTH_BYTES_MIN)
 }
 
 impl Told {

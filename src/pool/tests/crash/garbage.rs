@@ -4,7 +4,7 @@ use super::change::{BLOCK, Change};
 use super::steps::{Done, Failed};
 use super::world::World;
 use crate::base::progress::Silent;
-use crate::pool::gc::Round;
+use crate::pool::gc::{Patience, Round};
 use crate::pool::{GcOptions, GcReport, PoolError};
 
 /// Blocks of a write that is sealed at once.
@@ -88,7 +88,8 @@ impl World {
         segments.retain(|_| self.aside.is_due(60));
         self.tell(format!("garbage: segments {segments:?} are condemned"));
         let (options, mut report) = (GcOptions::default(), GcReport::default());
-        let mut round = Round::condemn(&pool, segments).map_err(harmless)?;
+        let mut round =
+            Round::condemn(&pool, segments, Patience::default(), &Silent).map_err(harmless)?;
         self.meanwhile()?;
         let needed = round.mark().map_err(harmless)?;
         self.meanwhile()?;

@@ -227,9 +227,9 @@ impl Tree {
         self.touch_folder(path);
     }
 
-    /// The states in which a file comes back that another tree has at this path. One that is not here
-    /// comes whole; else its blocks come first, then its end, then its extended attributes, and the
-    /// rest of its attributes last.
+    /// The states in which a file comes back that another tree has at this path. One that is not
+    /// here comes whole; else its blocks come first, then its end, then its extended attributes,
+    /// and the rest of its attributes last.
     pub(super) fn restored(&self, path: &str, from: &Tree) -> Vec<Tree> {
         let wanted = from.nodes[&from.names[path]].clone();
         let Some(number) = self.names.get(path).copied() else {
