@@ -75,6 +75,8 @@ pub struct Pool {
     /// One at a time of what goes through all segments: collecting garbage, checking. Taken before
     /// all others.
     maintenance: Mutex<()>,
+    /// How many wait for that.
+    maintenance_waiters: AtomicU64,
     gc: gc::GcWorker,
     /// One checkpoint at a time.
     checkpointing: Mutex<()>,
@@ -167,15 +169,22 @@ impl Pool {
     /// Waits for its turn at what goes through all segments, which may take hours, as long as
     /// somebody waits for the result.
     fn maintain(&self, progress: &dyn Progress) -> PoolResult<MutexGuard<'_, ()>> {
-        loop {
+        if let Some(turn) = self.maintenance.try_lock() {
+            return Ok(turn);
+        }
+        // For a collection that waits for a checkpoint: it goes on then.
+        self.maintenance_waiters.fetch_add(1, Ordering::Relaxed);
+        let turn = loop {
             if let Some(turn) = self.maintenance.try_lock() {
-                return Ok(turn);
+                break Ok(turn);
             }
             if progress.is_cancelled() {
-                return Err(PoolError::BrokenOff);
+                break Err(PoolError::BrokenOff);
             }
             std::thread::sleep(TURN_EVERY);
-        }
+        };
+        self.maintenance_waiters.fetch_sub(1, Ordering::Relaxed);
+        turn
     }
 
     fn stop(&self) {

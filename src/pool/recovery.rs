@@ -180,6 +180,7 @@ impl Pool {
                 },
             }),
             maintenance: Mutex::new(()),
+            maintenance_waiters: AtomicU64::new(0),
             gc: super::gc::GcWorker::default(),
             checkpointing: Mutex::new(()),
             checkpoints: AtomicU64::new(0),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::still_wanted;
 use crate::base::progress::Progress;
+use crate::base::sync::atomic::Ordering;
 use crate::pool::{Pool, PoolResult};
 use crate::volume::core::admission::Room;
 
@@ -22,7 +23,8 @@ pub struct Patience {
 
 impl Pool {
     /// Returns when a checkpoint has been published since: one of the pool's own if there is
-    /// something to publish and patience lasts, else one that is made here.
+    /// something to publish and patience lasts, which ends when others wait for their turn, else
+    /// one that is made here.
     pub(super) fn publish_patiently(
         &self,
         patience: Patience,
@@ -44,6 +46,7 @@ impl Pool {
     fn can_wait(&self, patience: Patience) -> bool {
         let (admission, store) = (&self.shared.admission, &self.shared.store);
         patience.stored_bytes_max > 0
+            && self.maintenance_waiters.load(Ordering::Relaxed) == 0
             && admission.dirty() > 0
             && admission.room() == Room::Enough
             && store.stats().stored_bytes < patience.stored_bytes_max
