@@ -101,6 +101,7 @@ impl Service {
             bytes_per_second: request.bytes_per_second,
             ..GcOptions::default()
         };
+        self.pool.await_index(progress)?;
         Ok(self.pool.collect_garbage(&options, progress)?)
     }
 }

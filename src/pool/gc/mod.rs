@@ -32,6 +32,8 @@ mod round;
 mod walk;
 mod worker;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::patience::Patience;
@@ -42,6 +44,9 @@ pub(super) use self::worker::GcWorker;
 use super::{Pool, PoolError, PoolResult};
 use crate::base::SegmentId;
 use crate::base::progress::Progress;
+
+/// Between two looks whether anybody still waits for the index.
+const INDEX_LOOK: Duration = Duration::from_millis(100);
 
 /// How garbage is collected.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,6 +114,18 @@ impl Pool {
     ) -> PoolResult<GcReport> {
         let _one = self.maintain(progress)?;
         self.collect(options, progress)
+    }
+
+    /// Waits until frames that were moved are found where they are, as long as somebody waits for
+    /// the result: before that a plan takes them for garbage. Behind an outage that takes a while.
+    ///
+    /// # Errors
+    /// `BrokenOff` when `progress` says that nobody waits any more.
+    pub fn await_index(&self, progress: &dyn Progress) -> PoolResult<()> {
+        while !self.shared.store.wait_for_index(INDEX_LOOK) {
+            still_wanted(progress)?;
+        }
+        Ok(())
     }
 
     /// As [`Pool::collect_garbage`]; the caller has `maintenance`.

@@ -120,6 +120,9 @@ impl Worker {
     }
 
     fn look(&mut self, pool: &Pool) {
+        if pool.await_index(&*self.told).is_err() {
+            return;
+        }
         // A check or a scrub reads segments one after the other.
         let Some(_one) = pool.maintenance.try_lock() else {
             return;
