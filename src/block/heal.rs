@@ -189,6 +189,7 @@ impl Core {
             .map_err(fail)?;
         file.sync(Step::FrameHealed).map_err(fail)?;
         file.drop_cache(Step::FrameReread);
+        self.set.forget_table(place.segment);
         Ok(self.verify(pointer).is_ok())
     }
 }

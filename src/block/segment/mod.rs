@@ -14,6 +14,7 @@ mod rebuild;
 mod scan;
 mod set;
 mod state;
+mod tables;
 
 use std::fmt;
 

@@ -65,7 +65,9 @@ impl SegmentSet {
         let Some(file) = self.file(id).map_err(fail)? else {
             return Ok(false);
         };
-        work(&*file, &self.owner(id, segment.kind())).map_err(fail)
+        let outcome = work(&*file, &self.owner(id, segment.kind())).map_err(fail);
+        self.forget_table(id);
+        outcome
     }
 }
 

@@ -12,6 +12,7 @@ use crate::disk::{Disk, DiskError, DiskFile, DiskResult, Step, performs};
 use super::handles::Handles;
 use super::layout::Owner;
 use super::state::{Segment, SyncPlan, Tally};
+use super::tables::Tables;
 use super::{FrameEntry, NUMBER_LIMIT, SEGMENTS_DIR, SegmentKind, parse_name, path, scan};
 
 /// Open files of segments at most; those that are being written have theirs beside.
@@ -28,6 +29,7 @@ pub(in crate::block) struct SegmentSet {
     restless: Mutex<BTreeSet<SegmentId>>,
     next: AtomicU64,
     handles: Handles,
+    tables: Tables,
     tally: Arc<Tally>,
 }
 
@@ -47,6 +49,7 @@ impl SegmentSet {
             restless: Mutex::default(),
             next: AtomicU64::new(first.0.max(FIRST_NUMBER)),
             handles: Handles::new(FILES_MAX),
+            tables: Tables::new(),
             tally: Arc::default(),
         };
         for name in names {
@@ -242,6 +245,7 @@ impl SegmentSet {
             })?;
         self.segments.write().remove(&id);
         self.handles.remove(id);
+        self.tables.forget(id);
         Ok(())
     }
 
@@ -268,22 +272,40 @@ impl SegmentSet {
             .rev()
             .filter(|segment| segment.kind() == kind)
         {
-            let frames = match self.frames(segment, 0) {
-                Ok(frames) => frames,
+            let named = match self.frames_of(segment, id) {
+                Ok(named) => named,
                 Err(error) => {
                     unread = Some(error);
                     continue;
                 }
             };
-            let named = frames.iter().filter(|frame| frame.id == *id);
-            let answer = named
-                .map(|frame| frame.place(segment.id()))
-                .find_map(|at| attempt(&at));
+            let mut places = named.iter().map(|frame| frame.place(segment.id()));
+            let answer = places.find_map(|at| attempt(&at));
             if answer.is_some() {
                 return Ok(answer);
             }
         }
         unread.map_or(Ok(None), Err)
+    }
+
+    fn frames_of(&self, segment: &Segment, id: &BlockId) -> BlockResult<Vec<FrameEntry>> {
+        match segment.frames_in_memory_of(id) {
+            Some(named) => Ok(named),
+            None if segment.has_writes() => {
+                let mut frames = self.frames(segment, 0)?;
+                frames.retain(|frame| frame.id == *id);
+                Ok(frames)
+            }
+            None => {
+                let read = || self.frames(segment, 0);
+                self.tables.frames_of(segment.id(), id, read)
+            }
+        }
+    }
+
+    /// What the table of contents says may have changed: the segment was mended.
+    pub(in crate::block) fn forget_table(&self, segment: SegmentId) {
+        self.tables.forget(segment);
     }
 
     /// Makes durable what lies below byte `end` of the segment, or all that has been written to

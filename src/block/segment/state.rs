@@ -260,6 +260,24 @@ impl Segment {
         }
     }
 
+    /// Those of the frames in memory that have this id; none of all that once the table of
+    /// contents is in the file.
+    pub(super) fn frames_in_memory_of(&self, id: &BlockId) -> Option<Vec<FrameEntry>> {
+        let state = self.state.lock();
+        match state.life {
+            Life::Open | Life::Full | Life::Closing => {
+                let named = state.frames.iter().filter(|frame| frame.id == *id);
+                Some(named.copied().collect())
+            }
+            Life::Ended { .. } => None,
+        }
+    }
+
+    /// Whether somebody still writes to it, be it that it was poisoned meanwhile.
+    pub(super) fn has_writes(&self) -> bool {
+        !self.state.lock().in_flight.is_empty()
+    }
+
     /// Room for a frame of `len` bytes; none if the segment takes no more, or not this one.
     /// `end_max` is where its frames must end, unless this is the first.
     pub(super) fn reserve(

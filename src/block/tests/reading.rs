@@ -194,6 +194,49 @@ fn moved_frames_are_found_in_the_tables_of_contents() {
     store.verify(&node).unwrap();
 }
 
+/// However many frames were lost with a segment, and whether the others were closed or cut short by
+/// a crash, what the others hold is read once and not for each.
+#[test]
+fn lost_frames_are_looked_for_in_each_segment_once() {
+    let mut fixture = Fixture::new();
+    fixture.options.segment_bytes = 50_000;
+    let store = fixture.open();
+    let put = |seed| store.put_block(&noise(seed, 8192)).unwrap();
+    let pointers: Vec<Pointer> = (0..100).map(put).collect();
+    store.sync_all(Step::SegmentSettled).unwrap();
+    // Never closed: the last segment has no table of contents.
+    std::mem::forget(store);
+    let (lost, kept) = pointers.split_at(6);
+    assert!(
+        lost.iter()
+            .all(|pointer| pointer.place.segment == SegmentId(1))
+    );
+    fixture.remove(SegmentId(1), SegmentKind::Data);
+
+    let (store, disk) = fixture.open_hooked();
+    store.settle(SegmentId(0)).unwrap();
+    let bytes_read = || {
+        let calls = disk.take_calls();
+        let bytes = calls.iter().map(|call| match call {
+            Call::Read { len, .. } => *len,
+            _ => 0,
+        });
+        bytes.sum::<usize>()
+    };
+    bytes_read();
+    assert!(store.read_block(&lost[0]).is_err());
+    let once = bytes_read();
+    assert!(once > 0);
+    for pointer in lost {
+        assert!(store.read_block(pointer).is_err());
+        assert!(store.verify(pointer).is_err());
+    }
+    assert_eq!(bytes_read(), 0);
+    for (seed, pointer) in (6..).zip(kept) {
+        assert_eq!(*store.read_block(pointer).unwrap(), *noise(seed, 8192));
+    }
+}
+
 /// With an index, moved frames are found without reading tables of contents, and a damaged frame
 /// is read from the copy that the index knows; `verify` still reports the damage.
 #[test]

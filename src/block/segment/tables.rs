@@ -1,0 +1,207 @@
+//! What tables of contents said, for whoever looks for a frame that is not where a tree names it.
+//!
+//! Such frames come in crowds: all that a collection has moved, or all that was lost with a
+//! segment. Reading every table again for each of them would make a check of such a pool take
+//! their product.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::base::{BlockId, SegmentId};
+
+use super::FrameEntry;
+
+/// Bytes that the summaries of all segments may take; those of the segments that were asked for
+/// last are not kept beyond it.
+const SUMMARY_BYTES_MAX: usize = 32 << 20;
+/// Whole tables that are kept: what was moved together lies together.
+const WHOLE_MAX: usize = 4;
+
+/// Tables of contents of segments that nobody writes to any more.
+pub(super) struct Tables {
+    state: Mutex<State>,
+    summary_bytes_max: usize,
+}
+
+#[derive(Default)]
+struct State {
+    summaries: HashMap<SegmentId, Summary>,
+    summary_bytes: usize,
+    /// The one used last comes last.
+    whole: Vec<(SegmentId, Arc<[FrameEntry]>)>,
+}
+
+/// The first 32 bits of each id, ascending: one in four billion hits is a mistake, which costs a
+/// look at the table.
+struct Summary(Box<[u32]>);
+
+impl Summary {
+    fn of(frames: &[FrameEntry]) -> Summary {
+        let mut prefixes: Vec<u32> = frames.iter().map(|frame| prefix(&frame.id)).collect();
+        prefixes.sort_unstable();
+        Summary(prefixes.into_boxed_slice())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.len() * size_of::<u32>()
+    }
+}
+
+fn prefix(id: &BlockId) -> u32 {
+    u32::from_le_bytes([id.0[0], id.0[1], id.0[2], id.0[3]])
+}
+
+impl State {
+    fn forget(&mut self, segment: SegmentId) {
+        if let Some(summary) = self.summaries.remove(&segment) {
+            self.summary_bytes -= summary.bytes();
+        }
+        self.whole.retain(|(other, _)| *other != segment);
+    }
+}
+
+impl Tables {
+    /// None is known yet.
+    pub(super) fn new() -> Tables {
+        Tables::with_limit(SUMMARY_BYTES_MAX)
+    }
+
+    fn with_limit(summary_bytes_max: usize) -> Tables {
+        Tables {
+            state: Mutex::default(),
+            summary_bytes_max,
+        }
+    }
+
+    /// The frames with this id in the segment; `read` is called if it may have any and its table
+    /// is not kept.
+    ///
+    /// # Errors
+    /// What `read` says; nothing is kept then.
+    pub(super) fn frames_of<E>(
+        &self,
+        segment: SegmentId,
+        id: &BlockId,
+        read: impl FnOnce() -> Result<Vec<FrameEntry>, E>,
+    ) -> Result<Vec<FrameEntry>, E> {
+        let named = |frames: &[FrameEntry]| {
+            let named = frames.iter().filter(|frame| frame.id == *id);
+            named.copied().collect()
+        };
+        {
+            let mut state = self.state.lock();
+            let summary = state.summaries.get(&segment);
+            if summary.is_some_and(|known| known.0.binary_search(&prefix(id)).is_err()) {
+                return Ok(Vec::new());
+            }
+            if let Some(at) = state.whole.iter().position(|(other, _)| *other == segment) {
+                let used = state.whole.remove(at);
+                let found = named(&used.1);
+                state.whole.push(used);
+                return Ok(found);
+            }
+        }
+        let frames: Arc<[FrameEntry]> = read()?.into();
+        let found = named(&frames);
+        self.keep(segment, frames);
+        Ok(found)
+    }
+
+    fn keep(&self, segment: SegmentId, frames: Arc<[FrameEntry]>) {
+        let summary = Summary::of(&frames);
+        let mut state = self.state.lock();
+        state.forget(segment);
+        if state.summary_bytes + summary.bytes() <= self.summary_bytes_max {
+            state.summary_bytes += summary.bytes();
+            state.summaries.insert(segment, summary);
+        }
+        if state.whole.len() >= WHOLE_MAX {
+            state.whole.remove(0);
+        }
+        state.whole.push((segment, frames));
+    }
+
+    /// The segment is gone, or was mended.
+    pub(super) fn forget(&self, segment: SegmentId) {
+        self.state.lock().forget(segment);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn id(number: u64) -> BlockId {
+        let mut bytes = [0; 32];
+        // Beside the prefix too: two numbers may share that.
+        bytes[..4].copy_from_slice(&(number as u32 / 2).to_le_bytes());
+        bytes[8..16].copy_from_slice(&number.to_le_bytes());
+        BlockId(bytes)
+    }
+
+    fn frame(number: u64) -> FrameEntry {
+        FrameEntry {
+            id: id(number),
+            offset: 4096 + 64 * number as u32,
+            len: 64,
+        }
+    }
+
+    /// Reads segments of the frames `first..first + 100`, and counts that.
+    struct Reads<'a>(&'a Tables, Cell<usize>);
+
+    impl Reads<'_> {
+        fn find(&self, segment: u64, number: u64) -> Vec<u32> {
+            let read = || {
+                self.1.set(self.1.get() + 1);
+                let first = 100 * segment;
+                Ok::<_, Infallible>((first..first + 100).map(frame).collect())
+            };
+            let Ok(found) = self.0.frames_of(SegmentId(segment), &id(number), read);
+            found.iter().map(|frame| frame.offset).collect()
+        }
+    }
+
+    /// A table is read once for all frames that it does not name, and for those that it names as
+    /// long as few others are asked for; what is forgotten is read again.
+    #[test]
+    fn tables_are_read_once() {
+        let tables = Tables::new();
+        let reads = Reads(&tables, Cell::new(0));
+        for number in 100..200 {
+            for segment in 0..8 {
+                let expected = (segment == 1).then(|| frame(number).offset);
+                let found = reads.find(segment, number);
+                assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+            }
+        }
+        // The second one had been pushed out by the first round.
+        assert_eq!(reads.1.get(), 8 + 1);
+        tables.forget(SegmentId(1));
+        assert_eq!(reads.find(1, 100), [frame(100).offset]);
+        assert_eq!(reads.1.get(), 8 + 2);
+    }
+
+    /// Beyond the limit a table is read as often as it is asked for, and nothing is missed.
+    #[test]
+    fn summaries_stay_within_their_limit() {
+        let tables = Tables::with_limit(2 * 400);
+        let reads = Reads(&tables, Cell::new(0));
+        for round in 1..=3 {
+            for segment in 0..8 {
+                assert!(reads.find(segment, 5000).is_empty());
+            }
+            assert_eq!(reads.1.get(), 8 + (round - 1) * 6);
+        }
+        assert_eq!(reads.find(7, 750), [frame(750).offset]);
+        tables.forget(SegmentId(0));
+        assert!(reads.find(2, 5000).is_empty());
+        let state = tables.state.lock();
+        assert_eq!((state.summaries.len(), state.summary_bytes), (2, 800));
+    }
+}
