@@ -45,6 +45,7 @@ const UNEXPLORED: &[&str] = &[
     "block/index/recent.rs",
     "block/index/upset.rs",
     "block/segment/handles.rs",
+    "block/segment/tables.rs",
     "block/tests",
     "daemon",
     "disk",

@@ -20,8 +20,8 @@ pub struct PoolOptions {
     pub dirty_bytes_max: u64,
     /// Age at which changes are checkpointed, in seconds. Default 30.
     pub checkpoint_age_secs: u64,
-    /// Garbage in percent of what is alive at which it is collected by itself; 0, the default:
-    /// never.
+    /// Garbage in percent of what is alive at which it is collected by itself; 0: never. Default
+    /// 30.
     pub gc_percent: u8,
     /// Bytes a second that this moves at most; 0: no limit. Default 64 MiB.
     pub gc_bytes_per_second: u64,
@@ -141,7 +141,7 @@ impl Default for PoolOptions {
         PoolOptions {
             dirty_bytes_max: 256 << 20,
             checkpoint_age_secs: 30,
-            gc_percent: 0,
+            gc_percent: 30,
             gc_bytes_per_second: 64 << 20,
             trash_secs: 24 * 3600,
             block_cache_bytes: 64 << 20,

@@ -12,7 +12,8 @@ const AFTER_HELP: &str = "\
 Works beside everything that is mounted. Ctrl-C ends it; what was given back by then stays so.
 
 Segments of which less than 5 % is garbage are left alone. A pool that is mounted collects by
-itself when its pool.toml has gc_percent under [settings]: garbage in percent of what is in use.
+itself when garbage passes 30 % of what is in use: gc_percent under [settings] in its pool.toml,
+0 for never.
 
 Examples:
   volfs gc --dry-run
