@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::ids::Place;
+use super::ids::{BlockId, Place, Pointer};
 
 /// `(owner, kind, sub-key)`, ordered as its bytes are.
 ///
@@ -99,6 +99,15 @@ impl Value {
             bytes: bytes.into(),
             place: None,
         }
+    }
+
+    /// The frame that a block's value names; none for an allocated block of zeros, and for what is
+    /// no block.
+    pub fn pointer(&self) -> Option<Pointer> {
+        Some(Pointer {
+            id: BlockId(self.bytes[..].try_into().ok()?),
+            place: self.place?,
+        })
     }
 }
 

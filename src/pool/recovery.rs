@@ -44,7 +44,6 @@ use crate::journal::{
 };
 use crate::tree::BlockNodes;
 use crate::volume::core::admission::Admission;
-use crate::volume::core::changes::pointer_of;
 use crate::volume::core::shared::Shared;
 use crate::volume::{Request, Volume, keys};
 
@@ -517,7 +516,7 @@ impl Replayer<'_> {
             .changes
             .iter()
             .filter_map(|change| match change {
-                Change::Put(_, value) => pointer_of(value),
+                Change::Put(_, value) => value.pointer(),
                 Change::Delete(_) | Change::DeleteRange(..) | Change::Data { .. } => None,
             });
         let unproven = |pointer: &Pointer| {

@@ -98,24 +98,7 @@ impl Node {
     /// are not exactly what [`Node::encode`] writes.
     pub fn decode(payload: &[u8]) -> Result<(BlockId, Node), DecodeError> {
         let mut reader = ByteReader::new("tree node", payload);
-        if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(reader.error("longer than a node can be"));
-        }
-        if reader.u8()? != VERSION {
-            return Err(reader.error("unknown version"));
-        }
-        let height = reader.u8()?;
-        if height > HEIGHT_MAX {
-            return Err(reader.error("height above its limit"));
-        }
-        let count = usize::from(reader.u16()?);
-        if count == 0 {
-            return Err(reader.error("no entries"));
-        }
-        // Before anything is allocated by it.
-        if count > reader.remaining() / ENTRY_BYTES_MIN {
-            return Err(reader.error("truncated"));
-        }
+        let (height, count) = read_header(&mut reader)?;
         let entries = if height == 0 {
             decode_leaf
         } else {
@@ -125,6 +108,79 @@ impl Node {
         reader.finish()?;
         Ok((node_id(&payload[..canonical_bytes]), node))
     }
+}
+
+/// Height of the node, and how many entries it has.
+fn read_header(reader: &mut ByteReader<'_>) -> Result<(u8, usize), DecodeError> {
+    if reader.remaining() > PAYLOAD_BYTES_MAX {
+        return Err(reader.error("longer than a node can be"));
+    }
+    if reader.u8()? != VERSION {
+        return Err(reader.error("unknown version"));
+    }
+    let height = reader.u8()?;
+    if height > HEIGHT_MAX {
+        return Err(reader.error("height above its limit"));
+    }
+    let count = usize::from(reader.u16()?);
+    if count == 0 {
+        return Err(reader.error("no entries"));
+    }
+    // Before anything is allocated by it.
+    if count > reader.remaining() / ENTRY_BYTES_MIN {
+        return Err(reader.error("truncated"));
+    }
+    Ok((height, count))
+}
+
+/// What a node names, without the rest of it.
+pub(super) struct Named {
+    /// Id of the node's canonical part.
+    pub(super) id: BlockId,
+    /// Levels below the node.
+    pub(super) height: u8,
+    /// Blocks of a leaf, or children of an internal node, in the order of their keys.
+    pub(super) pointers: Vec<Pointer>,
+}
+
+/// What the node in a payload names: as much as [`Node::decode`] would say of it, at a fraction of
+/// the cost. Keys are skipped: what has the id that somebody refers to was checked when it was
+/// encoded.
+pub(super) fn decode_named(payload: &[u8]) -> Result<Named, DecodeError> {
+    let mut reader = ByteReader::new("tree node", payload);
+    let (height, count) = read_header(&mut reader)?;
+    // Which entries are ids, and where.
+    let mut ids: Vec<(usize, BlockId)> = Vec::with_capacity(count);
+    for at in 0..count {
+        skip_key(&mut reader)?;
+        let len = match height {
+            0 => read_length(&mut reader)?,
+            _ => BlockId::BYTES,
+        };
+        match len {
+            BlockId::BYTES => ids.push((at, reader.block_id()?)),
+            _ => drop(reader.bytes(len)?),
+        }
+    }
+    let id = node_id(&payload[..payload.len() - reader.remaining()]);
+    let mut ids = ids.into_iter().peekable();
+    let mut pointers = Vec::with_capacity(ids.len());
+    for at in 0..count {
+        let place = match height {
+            0 => read_optional_place(&mut reader)?,
+            _ => Some(reader.place()?),
+        };
+        let named = ids.next_if(|(other, _)| *other == at);
+        if let (Some((_, id)), Some(place)) = (named, place) {
+            pointers.push(Pointer { id, place });
+        }
+    }
+    reader.finish()?;
+    Ok(Named {
+        id,
+        height,
+        pointers,
+    })
 }
 
 fn node_id(canonical: &[u8]) -> BlockId {
@@ -147,13 +203,17 @@ fn decode_leaf(
     }
     let canonical_bytes = payload_bytes - reader.remaining();
     for value in &mut values {
-        value.place = match reader.u8()? {
-            0 => None,
-            1 => Some(reader.place()?),
-            _ => return Err(reader.error("neither with nor without a place")),
-        };
+        value.place = read_optional_place(reader)?;
     }
     Ok((canonical_bytes, Node::leaf(keys, values)))
+}
+
+fn read_optional_place(reader: &mut ByteReader<'_>) -> Result<Option<Place>, DecodeError> {
+    match reader.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(reader.place()?)),
+        _ => Err(reader.error("neither with nor without a place")),
+    }
 }
 
 /// Length of the canonical part, and the node.
@@ -207,6 +267,13 @@ fn read_key(reader: &mut ByteReader<'_>, previous: Option<&Key>) -> Result<Key, 
         return Err(reader.error("keys are not sorted"));
     }
     Ok(Key::from_bytes(bytes))
+}
+
+fn skip_key(reader: &mut ByteReader<'_>) -> Result<(), DecodeError> {
+    match Key::BYTES.checked_sub(usize::from(reader.u8()?)) {
+        Some(rest) => reader.bytes(rest).map(drop),
+        None => Err(reader.error("a prefix is longer than a key")),
+    }
 }
 
 /// Appends a length below 2^21: seven bits a byte, low bits first.

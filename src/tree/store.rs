@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cache::NodeCache;
+use super::codec;
 use super::error::{TreeError, TreeResult};
 use super::node::Node;
-use crate::base::{BlockId, Pointer};
+use crate::base::{BlockId, DecodeError, Pointer, Value};
 use crate::block::BlockStore;
 
 /// Where nodes are kept: [`BlockNodes`], or in tests the memory.
@@ -17,6 +18,14 @@ pub trait NodeStore: Send + Sync {
     /// The node as it is stored now, past every cache of nodes, and without filling one. Its id
     /// and its height are verified.
     fn read_node_uncached(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>>;
+
+    /// The frames that a node names, read as by [`NodeStore::read_node_uncached`]: blocks of a
+    /// leaf, or children of an internal node. For walks over all that there is.
+    fn read_pointers(&self, node: &Pointer, expected_height: u8) -> TreeResult<Vec<Pointer>> {
+        let node = self.read_node_uncached(node, expected_height)?;
+        let blocks = node.values().iter().filter_map(Value::pointer);
+        Ok(blocks.chain(node.children().iter().copied()).collect())
+    }
 
     /// Stores a node. It is not durable before the segment of the returned pointer is synced.
     fn write_node(&self, node: Node) -> TreeResult<Pointer>;
@@ -60,7 +69,7 @@ impl NodeStore for BlockNodes {
     fn read_node(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>> {
         self.forget_lost_places();
         if let Some(cached) = self.cache.get(&node.id) {
-            verify_height(node, expected_height, &cached)?;
+            verify_height(node, expected_height, cached.height())?;
             return Ok(cached);
         }
         let read = self.read_node_uncached(node, expected_height)?;
@@ -71,6 +80,14 @@ impl NodeStore for BlockNodes {
     fn read_node_uncached(&self, node: &Pointer, expected_height: u8) -> TreeResult<Arc<Node>> {
         let payload = self.store.read_node(node)?;
         verified(node, expected_height, &payload).map(Arc::new)
+    }
+
+    fn read_pointers(&self, node: &Pointer, expected_height: u8) -> TreeResult<Vec<Pointer>> {
+        let payload = self.store.read_node(node)?;
+        let named = codec::decode_named(&payload).map_err(|source| malformed(node, source))?;
+        verify_id(node, &named.id)?;
+        verify_height(node, expected_height, named.height)?;
+        Ok(named.pointers)
     }
 
     fn write_node(&self, node: Node) -> TreeResult<Pointer> {
@@ -122,14 +139,18 @@ impl NodeStore for CountedNodes<'_> {
 
 /// The node in a payload that was read for `pointer`.
 pub(super) fn verified(pointer: &Pointer, expected_height: u8, payload: &[u8]) -> TreeResult<Node> {
-    let (id, node) = Node::decode(payload).map_err(|source| TreeError::Malformed {
+    let (id, node) = Node::decode(payload).map_err(|source| malformed(pointer, source))?;
+    verify_id(pointer, &id)?;
+    verify_height(pointer, expected_height, node.height())?;
+    Ok(node)
+}
+
+fn malformed(pointer: &Pointer, source: DecodeError) -> TreeError {
+    TreeError::Malformed {
         id: pointer.id,
         place: pointer.place,
         source,
-    })?;
-    verify_id(pointer, &id)?;
-    verify_height(pointer, expected_height, &node)?;
-    Ok(node)
+    }
 }
 
 /// Whether a payload is the node that `pointer` names, in a tree at this height.
@@ -147,11 +168,11 @@ fn verify_id(pointer: &Pointer, id: &BlockId) -> TreeResult<()> {
     ))
 }
 
-fn verify_height(pointer: &Pointer, expected: u8, node: &Node) -> TreeResult<()> {
-    if node.height() == expected {
+fn verify_height(pointer: &Pointer, expected: u8, height: u8) -> TreeResult<()> {
+    if height == expected {
         return Ok(());
     }
-    let problem = format!("its height is {} where {expected} is due", node.height());
+    let problem = format!("its height is {height} where {expected} is due");
     Err(TreeError::invalid(pointer, problem))
 }
 
@@ -162,7 +183,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::base::{Key, PoolId, SegmentId, Value};
+    use crate::base::{Key, PoolId, SegmentId};
     use crate::block::StoreOptions;
     use crate::disk::{Disk, FileDisk, Step};
     use crate::tree::{Cursor, Edits, TreeRoot, check, edit, get};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::base::{Ino, Key, Pointer, Value};
 use crate::tree::{self, NodeStore};
-use crate::volume::core::changes::{Changes, Found, Point, pointer_of};
+use crate::volume::core::changes::{Changes, Found, Point};
 use crate::volume::core::dirty_block::Under;
 use crate::volume::core::layer::Layer;
 use crate::volume::keys;
@@ -52,7 +52,7 @@ pub(super) fn visit_changes(levels: &[Arc<Changes>], entry: &mut EntryVisitor<'_
 /// The stored block that an entry names.
 pub(super) fn block_of(key: &Key, value: &Value) -> Option<Pointer> {
     (key.kind() == keys::BLOCK)
-        .then(|| pointer_of(value))
+        .then(|| value.pointer())
         .flatten()
 }
 

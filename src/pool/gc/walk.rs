@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::base::{BlockId, Key, Pointer, Value};
+use crate::base::{BlockId, Pointer, Value};
 use crate::pool::PoolResult;
 use crate::pool::catalog::at_key;
 use crate::pool::records::{ROOT, RootRecord, SNAPSHOT_ROOT};
 use crate::tree::{NodeStore, TreeRoot};
-use crate::volume::core::changes::pointer_of;
 
 /// Told of each frame: of a node once, of a block as often as nodes name it.
 pub(super) type Visitor<'v> = dyn FnMut(&Pointer) -> PoolResult<()> + 'v;
@@ -36,26 +35,31 @@ impl<'a> Walk<'a> {
         visit: &mut Visitor<'_>,
     ) -> PoolResult<()> {
         let mut roots = Vec::new();
-        let mut take = |key: &Key, value: &Value| -> PoolResult<()> {
-            if matches!(key.kind(), ROOT | SNAPSHOT_ROOT) {
-                let record = RootRecord::decode(&value.bytes);
-                let record = record.map_err(at_key(key))?;
-                roots.extend(record.root);
+        self.tree(catalog, visit, &mut |nodes, pointer| {
+            let node = nodes.read_node_uncached(pointer, 0)?;
+            for (key, value) in node.keys().iter().zip(node.values()) {
+                if matches!(key.kind(), ROOT | SNAPSHOT_ROOT) {
+                    let record = RootRecord::decode(&value.bytes);
+                    let record = record.map_err(at_key(key))?;
+                    roots.extend(record.root);
+                }
             }
-            Ok(())
-        };
-        self.tree(catalog, &mut take, visit)?;
+            Ok(node.values().iter().filter_map(Value::pointer).collect())
+        })?;
         for root in &roots {
-            self.tree(Some(root), &mut |_, _| Ok(()), visit)?;
+            self.tree(Some(root), visit, &mut |nodes, pointer| {
+                Ok(nodes.read_pointers(pointer, 0)?)
+            })?;
         }
         Ok(())
     }
 
+    /// `read_leaf` says which blocks a leaf names.
     fn tree(
         &mut self,
         root: Option<&TreeRoot>,
-        leaf: &mut dyn FnMut(&Key, &Value) -> PoolResult<()>,
         visit: &mut Visitor<'_>,
+        read_leaf: &mut dyn FnMut(&dyn NodeStore, &Pointer) -> PoolResult<Vec<Pointer>>,
     ) -> PoolResult<()> {
         let mut left: Vec<(Pointer, u8)> = root
             .map(|root| (root.node, root.height))
@@ -66,15 +70,16 @@ impl<'a> Walk<'a> {
                 continue;
             }
             visit(&pointer)?;
-            let node = self.nodes.read_node_uncached(&pointer, height)?;
-            for (key, value) in node.keys().iter().zip(node.values()) {
-                leaf(key, value)?;
-                if let Some(block) = pointer_of(value) {
-                    visit(&block)?;
+            match height.checked_sub(1) {
+                Some(below) => {
+                    let children = self.nodes.read_pointers(&pointer, height)?;
+                    left.extend(children.into_iter().map(|child| (child, below)));
+                }
+                None => {
+                    let blocks = read_leaf(self.nodes, &pointer)?;
+                    blocks.iter().try_for_each(&mut *visit)?;
                 }
             }
-            let children = node.children().iter();
-            left.extend(children.map(|child| (*child, height.saturating_sub(1))));
         }
         Ok(())
     }

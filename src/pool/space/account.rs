@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::frames::{Frame, Frames};
 use super::owners::{Families, Owner, StateNumber};
 use crate::base::progress::Progress;
 use crate::base::{Place, Pointer, SegmentId};
@@ -13,7 +14,6 @@ use crate::block::BlockStore;
 use crate::pool::gc::half;
 use crate::pool::{PoolError, PoolResult};
 use crate::tree::{NodeStore, TreeRoot};
-use crate::volume::core::changes::pointer_of;
 
 /// Nodes between two looks whether anybody still waits.
 const LOOK_EVERY: usize = 1024;
@@ -32,21 +32,6 @@ impl Named {
         self.bytes += other.bytes;
         self.block_bytes += other.block_bytes;
     }
-}
-
-/// The frames of one segment that are in use, by offset. 12 bytes of memory a frame, and up to as
-/// much again before they are sorted.
-#[derive(Default)]
-struct Frames {
-    frames: Vec<Frame>,
-    sorted: usize,
-}
-
-#[derive(Clone, Copy)]
-struct Frame {
-    offset: u32,
-    len: u32,
-    owner: Owner,
 }
 
 /// Owners and sizes, as the walk goes on.
@@ -116,16 +101,17 @@ impl<'a> Account<'a> {
             bytes: self.take(pointer, by),
             block_bytes: 0,
         };
-        let node = self.nodes.read_node_uncached(pointer, height)?;
-        for block in node.values().iter().filter_map(pointer_of) {
-            let bytes = self.take(&block, by);
-            named.add(Named {
-                bytes,
-                block_bytes: bytes,
+        for below in self.nodes.read_pointers(pointer, height)? {
+            named.add(match height.checked_sub(1) {
+                Some(height) => self.node(&below, height, by)?,
+                None => {
+                    let bytes = self.take(&below, by);
+                    Named {
+                        bytes,
+                        block_bytes: bytes,
+                    }
+                }
             });
-        }
-        for child in node.children() {
-            named.add(self.node(child, height.saturating_sub(1), by)?);
         }
         self.seen.insert(key, (owner, named));
         Ok(named)
@@ -142,15 +128,12 @@ impl<'a> Account<'a> {
     /// The frame belongs to `owner`, too; its bytes.
     fn take(&mut self, pointer: &Pointer, owner: Owner) -> u64 {
         let (place, number) = self.place_of(pointer);
-        let frames = &mut self.frames[number];
-        frames.frames.push(Frame {
+        let frame = Frame {
             offset: place.offset,
             len: place.len,
             owner,
-        });
-        if frames.frames.len() > 2 * frames.sorted + 256 {
-            frames.sort(self.families);
-        }
+        };
+        self.frames[number].add(frame, self.families);
         u64::from(place.len)
     }
 
@@ -183,8 +166,7 @@ impl<'a> Account<'a> {
     pub(super) fn sums(mut self) -> Sums {
         let mut sums = Sums::default();
         for frames in &mut self.frames {
-            frames.sort(self.families);
-            for frame in &frames.frames {
+            for frame in frames.all(self.families) {
                 let len = u64::from(frame.len);
                 sums.total += len;
                 if let Owner::State(state) = frame.owner {
@@ -208,19 +190,4 @@ pub(super) struct Sums {
     pub(super) states: BTreeMap<StateNumber, u64>,
     /// What a family has alone.
     pub(super) families: BTreeMap<u32, u64>,
-}
-
-impl Frames {
-    fn sort(&mut self, families: &Families) {
-        // Stable, because that makes use of what is in order: what is known, and leaves' blocks.
-        self.frames.sort_by_key(|frame| frame.offset);
-        self.frames.dedup_by(|next, kept| {
-            let is_same = next.offset == kept.offset;
-            if is_same {
-                kept.owner = families.join(kept.owner, next.owner);
-            }
-            is_same
-        });
-        self.sorted = self.frames.len();
-    }
 }

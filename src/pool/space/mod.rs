@@ -9,6 +9,7 @@
 //! ```
 
 mod account;
+mod frames;
 mod owners;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +59,7 @@ impl Published {
 
 impl Pool {
     /// What all volumes and snapshots take, those in the trash included, by one walk over their
-    /// trees. Takes 16 to 24 bytes of memory a frame and 60 a node.
+    /// trees. Takes 16 to 32 bytes of memory a frame and 60 a node.
     ///
     /// # Errors
     /// `BrokenOff` when `progress` says that nobody waits any more; `Tree` where a node cannot be

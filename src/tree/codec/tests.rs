@@ -169,6 +169,28 @@ fn places_do_not_change_the_id() {
     assert_eq!(bare.encode().0, leaf().encode().0);
 }
 
+fn pointers_of(node: &Node) -> Vec<Pointer> {
+    let blocks = node.values().iter().filter_map(Value::pointer);
+    blocks.chain(node.children().iter().copied()).collect()
+}
+
+/// A truncated node names nothing, nor does one with a byte too many, or with a prefix that no key
+/// can have.
+#[test]
+fn what_a_broken_node_names_is_refused() {
+    for node in [leaf(), internal()] {
+        let (_, mut payload) = node.encode();
+        for len in 0..payload.len() {
+            assert!(decode_named(&payload[..len]).is_err(), "{len} bytes");
+        }
+        payload.push(0);
+        assert!(decode_named(&payload).is_err());
+        payload.pop();
+        payload[4] = 18;
+        assert!(decode_named(&payload).is_err());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
@@ -177,7 +199,7 @@ proptest! {
     fn nodes_round_trip(
         entries in proptest::collection::btree_map(
             (0..3u64, 0..3u8, any::<u64>()),
-            (0..300usize, any::<bool>()),
+            (prop_oneof![0..300usize, Just(BlockId::BYTES)], any::<bool>()),
             1..60,
         ),
         is_leaf: bool,
@@ -198,6 +220,9 @@ proptest! {
         };
         let (id, payload) = node.encode();
         prop_assert_eq!(payload.len(), node.payload_bytes());
+        let named = decode_named(&payload).unwrap();
+        prop_assert_eq!((named.id, named.height), (id, node.height()));
+        prop_assert_eq!(named.pointers, pointers_of(&node));
         prop_assert_eq!(Node::decode(&payload), Ok((id, node)));
     }
 
@@ -205,8 +230,13 @@ proptest! {
     #[test]
     fn arbitrary_bytes_are_refused(mut bytes: Vec<u8>) {
         prop_assert!(Node::decode(&bytes).is_err());
+        prop_assert!(decode_named(&bytes).is_err());
         bytes.splice(0..0, [1, 0, 1, 0]);
-        let _ = Node::decode(&bytes);
+        // What is skipped is not judged, but nothing is refused that a node may be.
+        if let (Ok((id, node)), named) = (Node::decode(&bytes), decode_named(&bytes)) {
+            let named = named.unwrap();
+            prop_assert_eq!((named.id, named.pointers), (id, pointers_of(&node)));
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::dirty_block::{DirtyBlock, Under};
-use crate::base::{Key, Pointer, Value};
+use crate::base::{Key, Value};
 use crate::journal::{Change, Transaction};
 use crate::volume::keys;
 
@@ -144,7 +144,7 @@ impl Changes {
             return;
         }
         let under = match self.find(&key) {
-            Found::Point(Point::Put(value)) => match pointer_of(value) {
+            Found::Point(Point::Put(value)) => match value.pointer() {
                 Some(pointer) => Under::Stored(pointer),
                 None => Under::Zeros,
             },
@@ -182,15 +182,6 @@ impl Changes {
         self.removed.insert(from, to);
         self.cost += POINT_COST;
     }
-}
-
-/// The frame that a block's value names; none for an allocated block of zeros.
-pub(crate) fn pointer_of(value: &Value) -> Option<Pointer> {
-    let id = crate::base::BlockId(value.bytes[..].try_into().ok()?);
-    Some(Pointer {
-        id,
-        place: value.place?,
-    })
 }
 
 #[cfg(test)]

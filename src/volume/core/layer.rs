@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::admission::Charge;
-use super::changes::{Changes, Found, Point, pointer_of};
+use super::changes::{Changes, Found, Point};
 use super::dirty_block::Under;
 use super::volume::BlockState;
 use crate::base::sync::RwLock;
@@ -167,7 +167,7 @@ impl Layer {
     ) -> FsResult<Bottom> {
         let Some((changes, below)) = self.unsealed() else {
             let value = self.get(nodes, key)?;
-            return Ok(match value.as_ref().and_then(pointer_of) {
+            return Ok(match value.as_ref().and_then(Value::pointer) {
                 Some(pointer) => Bottom::Stored(pointer),
                 None => Bottom::Zeros,
             });
@@ -212,7 +212,7 @@ pub(crate) fn pieces_of(
         Found::Below => None,
         Found::Removed | Found::Point(Point::Delete) => Some(Bottom::Zeros),
         Found::Point(Point::Put(value)) => {
-            Some(pointer_of(value).map_or(Bottom::Zeros, Bottom::Stored))
+            Some(value.pointer().map_or(Bottom::Zeros, Bottom::Stored))
         }
         Found::Point(Point::Block(block)) => {
             pieces.extend(
@@ -253,7 +253,7 @@ pub(crate) fn state_of_point(point: &Point) -> BlockState {
 
 /// The block that a stored value says.
 pub(crate) fn state_of(value: &Value) -> BlockState {
-    pointer_of(value).map_or(BlockState::Zero, BlockState::Stored)
+    value.pointer().map_or(BlockState::Zero, BlockState::Stored)
 }
 
 /// Visits the entries that `levels` (uppermost first) make of a tree, in `from..to`.

@@ -7,7 +7,7 @@ use crate::base::sync::Mutex;
 #[cfg(test)]
 use crate::base::sync::{Sabotage, is_sabotaged};
 
-use super::changes::{Changes, Point, pointer_of};
+use super::changes::{Changes, Point};
 use super::dirty_block::{DirtyBlock, Under};
 use super::layer::Layer;
 use super::shared::Shared;
@@ -172,7 +172,7 @@ fn seal_changes(
 /// The value, whose frame is stored once more if the medium lost it. Its content is verified: in
 /// the host's cache it may still be what was written.
 fn kept(shared: &Shared, value: &Value) -> FsResult<Value> {
-    let pointer = pointer_of(value).filter(|_| shared.store.poisonings() > 0);
+    let pointer = value.pointer().filter(|_| shared.store.poisonings() > 0);
     let Some(pointer) = pointer else {
         return Ok(value.clone());
     };
@@ -256,7 +256,7 @@ fn bottom_of(
         Under::Stored(pointer) => Ok(Some(pointer)),
         Under::Below => {
             let stored = tree::get(&*shared.nodes, below, key)?;
-            Ok(stored.as_ref().and_then(pointer_of))
+            Ok(stored.as_ref().and_then(Value::pointer))
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::disk::{Disk, Fault, Rates, SimDisk};
 use crate::pool::repair::repair_on;
 use crate::pool::settings::PoolFile;
 use crate::pool::{CheckOptions, Pool, RepairOptions, Violation};
-use crate::volume::core::changes::pointer_of;
 
 /// Media that are tried after something was called healed.
 const LOSSES: u64 = 3;
@@ -246,7 +245,7 @@ fn stored_twice(pool: &Arc<Pool>) -> Vec<(Pointer, Place)> {
     for info in pool.volumes() {
         let volume = pool.open_volume(&info.name).expect("a listed volume");
         let scanned = volume.scan_all(&mut |_, value| {
-            named.extend(pointer_of(value));
+            named.extend(value.pointer());
             Ok(ControlFlow::Continue(()))
         });
         scanned.expect("the volume can be read");
