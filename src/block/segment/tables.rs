@@ -30,7 +30,26 @@ struct State {
     summaries: HashMap<SegmentId, Summary>,
     summary_bytes: usize,
     /// The one used last comes last.
-    whole: Vec<(SegmentId, Arc<[FrameEntry]>)>,
+    whole: Vec<(SegmentId, Whole)>,
+    /// How often a segment was forgotten: what was read before that may be out of date.
+    forgotten: u64,
+}
+
+/// The frames of a segment by id, those with the same one by offset.
+#[derive(Clone)]
+struct Whole(Arc<[FrameEntry]>);
+
+impl Whole {
+    fn of(mut frames: Vec<FrameEntry>) -> Whole {
+        frames.sort_by_key(|frame| frame.id);
+        Whole(frames.into())
+    }
+
+    fn named(&self, id: &BlockId) -> Vec<FrameEntry> {
+        let first = self.0.partition_point(|frame| frame.id < *id);
+        let rest = self.0[first..].iter();
+        rest.take_while(|frame| frame.id == *id).copied().collect()
+    }
 }
 
 /// The first 32 bits of each id, ascending: one in four billion hits is a mistake, which costs a
@@ -54,7 +73,15 @@ fn prefix(id: &BlockId) -> u32 {
 }
 
 impl State {
-    fn forget(&mut self, segment: SegmentId) {
+    fn use_whole(&mut self, segment: SegmentId) -> Option<Whole> {
+        let at = self.whole.iter().position(|(id, _)| *id == segment)?;
+        let used = self.whole.remove(at);
+        let whole = used.1.clone();
+        self.whole.push(used);
+        Some(whole)
+    }
+
+    fn remove(&mut self, segment: SegmentId) {
         if let Some(summary) = self.summaries.remove(&segment) {
             self.summary_bytes -= summary.bytes();
         }
@@ -86,33 +113,32 @@ impl Tables {
         id: &BlockId,
         read: impl FnOnce() -> Result<Vec<FrameEntry>, E>,
     ) -> Result<Vec<FrameEntry>, E> {
-        let named = |frames: &[FrameEntry]| {
-            let named = frames.iter().filter(|frame| frame.id == *id);
-            named.copied().collect()
-        };
-        {
+        let kept = {
             let mut state = self.state.lock();
             let summary = state.summaries.get(&segment);
             if summary.is_some_and(|known| known.0.binary_search(&prefix(id)).is_err()) {
                 return Ok(Vec::new());
             }
-            if let Some(at) = state.whole.iter().position(|(other, _)| *other == segment) {
-                let used = state.whole.remove(at);
-                let found = named(&used.1);
-                state.whole.push(used);
-                return Ok(found);
-            }
-        }
-        let frames: Arc<[FrameEntry]> = read()?.into();
-        let found = named(&frames);
-        self.keep(segment, frames);
+            state.use_whole(segment).ok_or(state.forgotten)
+        };
+        let forgotten = match kept {
+            Ok(kept) => return Ok(kept.named(id)),
+            Err(forgotten) => forgotten,
+        };
+        let whole = Whole::of(read()?);
+        let found = whole.named(id);
+        self.keep(segment, whole, forgotten);
         Ok(found)
     }
 
-    fn keep(&self, segment: SegmentId, frames: Arc<[FrameEntry]>) {
-        let summary = Summary::of(&frames);
+    /// `forgotten` is from before the segment was read.
+    fn keep(&self, segment: SegmentId, whole: Whole, forgotten: u64) {
+        let summary = Summary::of(&whole.0);
         let mut state = self.state.lock();
-        state.forget(segment);
+        if state.forgotten != forgotten {
+            return;
+        }
+        state.remove(segment);
         if state.summary_bytes + summary.bytes() <= self.summary_bytes_max {
             state.summary_bytes += summary.bytes();
             state.summaries.insert(segment, summary);
@@ -120,12 +146,14 @@ impl Tables {
         if state.whole.len() >= WHOLE_MAX {
             state.whole.remove(0);
         }
-        state.whole.push((segment, frames));
+        state.whole.push((segment, whole));
     }
 
     /// The segment is gone, or was mended.
     pub(super) fn forget(&self, segment: SegmentId) {
-        self.state.lock().forget(segment);
+        let mut state = self.state.lock();
+        state.forgotten += 1;
+        state.remove(segment);
     }
 }
 
@@ -200,6 +228,12 @@ mod tests {
         }
         assert_eq!(reads.find(7, 750), [frame(750).offset]);
         tables.forget(SegmentId(0));
+        let read = || {
+            tables.forget(SegmentId(9));
+            Ok::<_, Infallible>(Vec::new())
+        };
+        assert_eq!(tables.frames_of(SegmentId(9), &id(1), read), Ok(Vec::new()));
+        assert_eq!(tables.state.lock().summaries.len(), 1, "out of date");
         assert!(reads.find(2, 5000).is_empty());
         let state = tables.state.lock();
         assert_eq!((state.summaries.len(), state.summary_bytes), (2, 800));

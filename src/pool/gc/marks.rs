@@ -1,9 +1,9 @@
 //! What is needed of the segments that are to go.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use super::walk::half;
-use crate::base::{Place, Pointer, SegmentId};
+use crate::base::{BlockId, Place, Pointer, SegmentId};
 use crate::block::SegmentFrame;
 
 /// A frame to move.
@@ -15,20 +15,26 @@ pub(in crate::pool) struct Needed {
     pub(super) other: Place,
 }
 
-/// The frames of some segments, by half of their ids, and who needs them. About 100 bytes of memory
-/// a frame.
-#[derive(Default)]
+/// The frames of some segments, by id, and who needs them. About 80 bytes of memory a frame.
 pub(super) struct Marks {
-    frames: HashMap<u128, Mark>,
-    listed: HashSet<(SegmentId, u32)>,
-    segments: HashSet<SegmentId>,
+    /// By id, each once.
+    marks: Vec<Mark>,
+    /// Where those begin in `marks` whose ids have a prefix, and at last the end: ids are hashes,
+    /// so that few share one.
+    starts: Vec<u32>,
+    /// Offsets of the frames of each segment, ascending.
+    listed: HashMap<SegmentId, Vec<u32>>,
     /// Segments in which somebody names a frame that is not listed.
     pub(super) unlisted: HashSet<SegmentId>,
 }
 
+/// Bits of a prefix.
+const PREFIX_BITS: u32 = 16;
+
 struct Mark {
-    /// The newest frame with this id.
-    newest: SegmentFrame,
+    id: BlockId,
+    /// Of the newest frame with this id.
+    newest: Place,
     need: Need,
 }
 
@@ -37,66 +43,92 @@ struct Mark {
 enum Need {
     /// Nobody.
     None,
-    /// Who names it in another segment: this is a copy, needed if the frame is not there, or not
-    /// where it was moved to from there.
-    Elsewhere(Pointer),
+    /// Who names it at this place in another segment: this is a copy, needed if the frame is not
+    /// there, or not where it was moved to from there.
+    Elsewhere(Place),
     /// Who names it here.
     Here(Place),
 }
 
+fn prefix(id: &BlockId) -> usize {
+    usize::from(u16::from_be_bytes([id.0[0], id.0[1]]))
+}
+
 impl Marks {
-    /// The frames of a segment.
-    pub(super) fn add(&mut self, segment: SegmentId, frames: &[SegmentFrame]) {
-        self.segments.insert(segment);
-        for frame in frames {
-            self.listed.insert((segment, frame.place.offset));
-            let new = || Mark {
-                newest: *frame,
+    /// Nobody needs the frames of these segments yet.
+    pub(super) fn new(segments: &[SegmentId], frames: Vec<SegmentFrame>) -> Marks {
+        let mut listed: HashMap<SegmentId, Vec<u32>> =
+            segments.iter().map(|id| (*id, Vec::new())).collect();
+        let mut marks = Vec::with_capacity(frames.len());
+        for SegmentFrame { id, place } in frames {
+            listed.entry(place.segment).or_default().push(place.offset);
+            marks.push(Mark {
+                id,
+                newest: place,
                 need: Need::None,
-            };
-            let mark = self.frames.entry(half(&frame.id)).or_insert_with(new);
-            if mark.newest.place < frame.place {
-                mark.newest = *frame;
-            }
+            });
         }
+        listed
+            .values_mut()
+            .for_each(|offsets| offsets.sort_unstable());
+        marks.sort_unstable_by_key(|mark| (mark.id, Reverse(mark.newest)));
+        marks.dedup_by_key(|mark| mark.id);
+        let mut starts = vec![0; (1 << PREFIX_BITS) + 1];
+        for mark in &marks {
+            starts[prefix(&mark.id) + 1] += 1;
+        }
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        Marks {
+            marks,
+            starts,
+            listed,
+            unlisted: HashSet::new(),
+        }
+    }
+
+    fn mark_of(&mut self, id: &BlockId) -> Option<&mut Mark> {
+        let prefix = prefix(id);
+        let (from, to) = (self.starts[prefix], self.starts[prefix + 1]);
+        let mut marks = self.marks[from as usize..to as usize].iter_mut();
+        marks.find(|mark| mark.id == *id)
     }
 
     /// Somebody names this frame.
     pub(super) fn note(&mut self, pointer: &Pointer) {
         let place = &pointer.place;
-        let is_listed = self.listed.contains(&(place.segment, place.offset));
-        let is_here = self.segments.contains(&place.segment) && is_listed;
-        if self.segments.contains(&place.segment) && !is_listed {
+        let offsets = self.listed.get(&place.segment);
+        let is_here = offsets.is_some_and(|all| all.binary_search(&place.offset).is_ok());
+        if offsets.is_some() && !is_here {
             // Its segment stays; what it names there may be what is damaged.
             self.unlisted.insert(place.segment);
         }
-        let Some(mark) = self.frames.get_mut(&half(&pointer.id)) else {
+        let Some(mark) = self.mark_of(&pointer.id) else {
             return;
         };
         mark.need = match mark.need {
             Need::Here(other) if is_here => Need::Here(other.max(*place)),
             _ if is_here => Need::Here(*place),
             need @ Need::Here(_) => need,
-            Need::None | Need::Elsewhere(_) => Need::Elsewhere(*pointer),
+            Need::None | Need::Elsewhere(_) => Need::Elsewhere(*place),
         };
     }
 
     /// What is to be moved. `is_sound` says whether what a pointer names can be read in a segment
     /// that stays.
     pub(super) fn needed(self, is_sound: &dyn Fn(&Pointer) -> bool) -> Vec<Needed> {
-        let frames = self.frames.into_values();
-        let needed = frames.filter_map(|mark| {
-            let newest = mark.newest;
+        let needed = self.marks.into_iter().filter_map(|mark| {
+            let (id, newest) = (mark.id, mark.newest);
             let place = match mark.need {
                 Need::None => return None,
-                Need::Elsewhere(pointer) if is_sound(&pointer) => return None,
-                Need::Elsewhere(_) => newest.place,
+                Need::Elsewhere(place) if is_sound(&Pointer { id, place }) => return None,
+                Need::Elsewhere(_) => newest,
                 Need::Here(place) => place,
             };
-            let frame = SegmentFrame { place, ..newest };
             Some(Needed {
-                frame,
-                other: newest.place,
+                frame: SegmentFrame { id, place },
+                other: newest,
             })
         });
         needed.collect()
@@ -106,7 +138,6 @@ impl Marks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::BlockId;
 
     fn frame(id: u8, segment: u64, offset: u32) -> SegmentFrame {
         SegmentFrame {
@@ -128,25 +159,19 @@ mod tests {
     /// sound there, or not listed, and then from the newest place.
     #[test]
     fn one_frame_of_each_id_that_is_needed_is_moved() {
-        let mut marks = Marks::default();
-        marks.add(
-            SegmentId(1),
-            &[
-                frame(1, 1, 64),
-                frame(2, 1, 164),
-                frame(3, 1, 264),
-                frame(6, 1, 364),
-            ],
-        );
-        marks.add(
-            SegmentId(2),
-            &[
-                frame(1, 2, 64),
-                frame(4, 2, 164),
-                frame(5, 2, 264),
-                frame(3, 2, 364),
-            ],
-        );
+        let frames = vec![
+            frame(1, 1, 64),
+            frame(2, 1, 164),
+            frame(3, 1, 264),
+            frame(6, 1, 364),
+            frame(1, 2, 64),
+            frame(4, 2, 164),
+            frame(5, 2, 264),
+            frame(3, 2, 364),
+        ];
+        // The last one's table of contents names nothing.
+        let segments = [1, 2, 3].map(SegmentId);
+        let mut marks = Marks::new(&segments, frames);
         for named in [
             pointer(1, 1, 64),
             pointer(1, 5, 64),
@@ -160,6 +185,8 @@ mod tests {
         assert!(marks.unlisted.is_empty());
         marks.note(&pointer(6, 2, 500));
         assert_eq!(marks.unlisted, HashSet::from([SegmentId(2)]));
+        marks.note(&pointer(7, 3, 64));
+        assert_eq!(marks.unlisted, HashSet::from([2, 3].map(SegmentId)));
         let mut needed = marks.needed(&|pointer| pointer.id.0[0] == 4);
         needed.sort_by_key(|one| one.frame.id);
         let moved: Vec<SegmentFrame> = needed.iter().map(|one| one.frame).collect();

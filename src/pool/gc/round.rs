@@ -82,10 +82,11 @@ impl<'a> Round<'a> {
     /// Segments are spared in which somebody names a frame that their tables of contents do not.
     pub(in crate::pool) fn mark(&mut self) -> PoolResult<Vec<Needed>> {
         let store = &self.pool.shared.store;
-        let mut marks = Marks::default();
+        let mut frames = Vec::new();
         for segment in &self.segments {
-            marks.add(*segment, &store.frames(*segment)?);
+            frames.append(&mut store.frames(*segment)?);
         }
+        let mut marks = Marks::new(&self.segments, frames);
         let catalog = self.pool.published.lock().newest.catalog;
         Walk::new(&*self.pool.shared.nodes).catalog(catalog.as_ref(), &mut |pointer| {
             marks.note(pointer);

@@ -11,6 +11,9 @@ use crate::tree::{NodeStore, TreeRoot};
 /// Told of each frame: of a node once, of a block as often as nodes name it.
 pub(super) type Visitor<'v> = dyn FnMut(&Pointer) -> PoolResult<()> + 'v;
 
+/// Says which blocks a leaf names.
+type LeafReader<'r> = dyn FnMut(&dyn NodeStore, &Pointer) -> PoolResult<Vec<Pointer>> + 'r;
+
 /// Goes through trees; what they share it reads once. Takes about 28 bytes of memory a node.
 pub(super) struct Walk<'a> {
     nodes: &'a dyn NodeStore,
@@ -54,12 +57,11 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// `read_leaf` says which blocks a leaf names.
     fn tree(
         &mut self,
         root: Option<&TreeRoot>,
         visit: &mut Visitor<'_>,
-        read_leaf: &mut dyn FnMut(&dyn NodeStore, &Pointer) -> PoolResult<Vec<Pointer>>,
+        read_leaf: &mut LeafReader<'_>,
     ) -> PoolResult<()> {
         let mut left: Vec<(Pointer, u8)> = root
             .map(|root| (root.node, root.height))
