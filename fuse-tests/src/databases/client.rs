@@ -20,6 +20,9 @@ use crate::tools::tool;
 /// How long a check may take, and how long a client may take to notice that its volume is gone.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// How long a client may take to notice that of which it is known that it may never end.
+const DEADLOCK_AFTER: Duration = Duration::from_secs(30);
+
 /// What an engine offers to check a closed database, and the last record that was found in it.
 pub type Checker = fn(&Client, &Site, u64);
 
@@ -32,6 +35,7 @@ pub struct Client {
     mode: &'static str,
     processes: usize,
     in_flight: u64,
+    may_deadlock: bool,
     checker: Checker,
 }
 
@@ -51,6 +55,7 @@ impl Client {
             mode,
             processes: 1,
             in_flight: 1,
+            may_deadlock: false,
             checker,
         }
     }
@@ -68,6 +73,13 @@ impl Client {
         self
     }
 
+    /// The same where the engine's threads may wait for each other for ever once its volume has
+    /// failed.
+    pub fn with_deadlocks(mut self) -> Client {
+        self.may_deadlock = true;
+        self
+    }
+
     /// Starts its processes.
     pub fn spawn(&self, site: &Site) -> Writers {
         let log = |number| site.outside.join(format!("{}-{number}.log", self.name));
@@ -80,7 +92,11 @@ impl Client {
             Server::start(None, Path::new(&self.program[0]), &arguments, log.clone())
         };
         let servers = logs.iter().map(start).collect();
-        Writers { servers, logs }
+        Writers {
+            servers,
+            logs,
+            may_deadlock: self.may_deadlock,
+        }
     }
 
     /// Appends up to record `last` and closes, below another program such as strace.
@@ -154,6 +170,7 @@ impl Engine for Client {
 pub struct Writers {
     servers: Vec<Server>,
     logs: Vec<PathBuf>,
+    may_deadlock: bool,
 }
 
 impl Writers {
@@ -191,7 +208,11 @@ impl Writing for Writers {
     fn fail(mut self: Box<Self>) -> Progress {
         for server in self.servers.drain(..) {
             let log = server.log_path();
-            let code = server.wait(LIMIT);
+            let code = if self.may_deadlock {
+                server.wait_or_kill(DEADLOCK_AFTER)
+            } else {
+                server.wait(LIMIT)
+            };
             assert_ne!(code, Some(0), "it did not notice: {}", log.display());
         }
         self.promised()

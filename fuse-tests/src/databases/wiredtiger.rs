@@ -15,7 +15,9 @@ pub fn client(mode: &'static str) -> Client {
     let version = || version_of(&wt(), &["-V"]);
     let name = "wiredtiger-client";
     let program = of_another_build(name).unwrap_or_else(|| built(name));
-    Client::new("wiredtiger", version, vec![program], mode, check)
+    // `__log_wait_for_earlier_slot` and `__wt_log_force_sync` of its src/log/log.c wait for what
+    // another thread writes to the log without asking whether that thread has given up.
+    Client::new("wiredtiger", version, vec![program], mode, check).with_deadlocks()
 }
 
 fn of_another_build(name: &str) -> Option<String> {
