@@ -41,6 +41,7 @@ const BORDERS: [(&str, &[&str]); 9] = [
 const UNEXPLORED: &[&str] = &[
     "base/sync",
     "block/cache.rs",
+    "block/index/filter.rs",
     "block/index/plain.rs",
     "block/index/recent.rs",
     "block/index/upset.rs",

@@ -108,6 +108,13 @@ pub(super) fn verified_block(header: &FrameHeader, payload: &[u8]) -> Result<Arc
 }
 
 impl Core {
+    /// Frames are read from a segment.
+    pub(super) fn note_read(&self) {
+        if let Some(index) = &self.index {
+            index.note_read();
+        }
+    }
+
     /// Reads the bytes of a place with one pread.
     pub(super) fn read_place<R>(
         &self,
@@ -123,6 +130,7 @@ impl Core {
             .file(place.segment)
             .map_err(Fault::Disk)?
             .ok_or(Fault::Gone)?;
+        self.note_read();
         with_buffer(len, |buffer| {
             file.read_exact_at(buffer, u64::from(place.offset))
                 .map_err(|error| match error.source.kind() {

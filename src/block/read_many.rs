@@ -115,6 +115,7 @@ impl Core {
         let file = self.set.file(run.segment).ok()??;
         let len = usize::try_from(run.end - run.start).ok()?;
         let contents: Vec<Option<Arc<[u8]>>> = with_buffer(len, |buffer| {
+            self.note_read();
             file.read_exact_at(buffer, run.start).ok()?;
             let content = |(_, pointer): &(usize, Pointer)| {
                 let from = (u64::from(pointer.place.offset) - run.start) as usize;

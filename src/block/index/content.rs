@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::base::{BlockId, ByteReader, DecodeError, Place, PoolId, PutBytes, SegmentId};
 use crate::block::segment::FrameEntry;
 
+use super::filter::Filter;
 use super::tree::{Database, Tree};
 
 /// Format of what is in the database; another one is thrown away and rebuilt.
@@ -65,6 +66,7 @@ pub(super) struct ContentIndex {
     db: Database,
     places: Tree,
     coverage: Tree,
+    filter: Filter,
 }
 
 impl ContentIndex {
@@ -83,12 +85,16 @@ impl ContentIndex {
                 db,
                 places,
                 coverage,
+                filter: Filter::new(),
             })
         })
     }
 
     /// Where the content is.
     pub(super) fn get(&self, id: &BlockId) -> Result<Option<Place>, IndexError> {
+        if !self.filter.may_have(id) {
+            return Ok(None);
+        }
         let found = guarded(|| Ok(self.places.get(&id.0)?))?;
         let decode = |bytes: sled::IVec| {
             let mut reader = ByteReader::new("index entry", &bytes);
@@ -123,6 +129,29 @@ impl ContentIndex {
         })
     }
 
+    /// Whether look-ups of what is not there are dear still, and [`ContentIndex::learn`] helps.
+    pub(super) fn has_to_learn(&self) -> bool {
+        self.filter.is_partial()
+    }
+
+    /// Learns up to `max` ids behind `after`, so that in the end those that are not there need no
+    /// look-up. Returns where it ended; none when it knows them all.
+    pub(super) fn learn(
+        &self,
+        after: Option<BlockId>,
+        max: usize,
+    ) -> Result<Option<BlockId>, IndexError> {
+        let page = self.page(after, max)?;
+        for (id, _) in &page {
+            self.filter.insert(id);
+        }
+        if page.len() < max {
+            self.filter.call_whole();
+            return Ok(None);
+        }
+        Ok(page.last().map(|(id, _)| *id))
+    }
+
     /// Adds frames of a segment. Plain inserts and no sled batch: a batch would lock out every
     /// look-up meanwhile, and being applied in part does no harm.
     pub(super) fn insert(
@@ -133,6 +162,7 @@ impl ContentIndex {
         guarded(|| {
             let mut value = Vec::with_capacity(Place::BYTES);
             for frame in frames {
+                self.filter.insert(&frame.id);
                 value.clear();
                 value.put_place(&frame.place(segment));
                 self.places.insert(&frame.id.0, &value)?;

@@ -5,14 +5,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::thread;
-use crate::base::{PoolId, SegmentId, chain};
+use crate::base::{BlockId, PoolId, SegmentId, chain};
 use crate::block::segment::{Segment, SegmentSet};
 
-use super::Shared;
 use super::content::{ContentIndex, Coverage, IndexError};
+use super::manners::Manners;
+use super::{Shared, Work};
 
 /// Frames that are sorted and inserted together; between batches the feeder looks up.
 const BATCH_FRAMES: usize = 4096;
@@ -21,6 +23,8 @@ const FAILURES_MAX: u32 = 3;
 /// Nice value of the thread: behind the writers, yet not so far that it could starve while it
 /// holds one of sled's locks.
 const NICE: i32 = 10;
+/// How often it is seen whether work that is put off may be done.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 const FOLDER_PREFIX: &str = "index-";
 
 /// The feeder's own state.
@@ -36,10 +40,15 @@ pub(super) struct Feeder {
     coverage: BTreeMap<SegmentId, Coverage>,
     /// Segments to be fed before the index counts as ready.
     backlog: BTreeSet<SegmentId>,
+    /// Up to where the index has learned what it has, if there is more.
+    learned: Option<BlockId>,
+    has_to_learn: bool,
+    manners: Manners,
     failures: u32,
 }
 
 enum Task {
+    Learn,
     Feed(SegmentId),
     Forget(SegmentId),
     Replace,
@@ -62,6 +71,9 @@ impl Feeder {
             folder: 1,
             coverage: BTreeMap::new(),
             backlog: BTreeSet::new(),
+            learned: None,
+            has_to_learn: false,
+            manners: Manners::new(Instant::now()),
             failures: 0,
         }
     }
@@ -124,6 +136,9 @@ impl Feeder {
             .into_iter()
             .filter(|segment| !whole(segment))
             .collect();
+        // All that a small or a new index has.
+        self.learned = content.learn(None, BATCH_FRAMES)?;
+        self.has_to_learn = content.has_to_learn();
         self.shared.work.lock().segments.extend(&self.backlog);
         *self.shared.content.write() = Some(content);
         self.note_progress();
@@ -136,6 +151,7 @@ impl Feeder {
             match self.next_task() {
                 Task::Stop => return Ok(()),
                 Task::Replace => return Err(IndexError::Reported),
+                Task::Learn => self.learn()?,
                 Task::Feed(segment) => {
                     self.feed(segment)?;
                     self.note_progress();
@@ -152,8 +168,9 @@ impl Feeder {
         }
     }
 
-    fn next_task(&self) -> Task {
-        let mut work = self.shared.work.lock();
+    fn next_task(&mut self) -> Task {
+        let shared = self.shared.clone();
+        let mut work = shared.work.lock();
         loop {
             if work.stop {
                 return Task::Stop;
@@ -161,17 +178,52 @@ impl Feeder {
             if std::mem::take(&mut work.failed) {
                 return Task::Replace;
             }
+            if self.is_learning_due() {
+                return Task::Learn;
+            }
+            if work.has_some() && self.is_put_off(&work) {
+                shared.changed.wait_for(&mut work, LOOK_EVERY);
+                continue;
+            }
             if let Some(segment) = work.segments.pop_first() {
                 return Task::Feed(segment);
             }
             if let Some(segment) = work.leaving.first() {
                 return Task::Forget(*segment);
             }
+            self.manners.note_done(shared.used());
             work.idle = true;
-            self.shared.changed.notify_all();
-            self.shared.changed.wait(&mut work);
+            shared.changed.notify_all();
+            shared.changed.wait(&mut work);
             work.idle = false;
         }
+    }
+
+    /// Whether work has to wait for whoever uses the store.
+    fn is_put_off(&mut self, work: &Work) -> bool {
+        // Explored threads know no time.
+        #[cfg(test)]
+        if crate::base::sync::is_explored() {
+            return false;
+        }
+        let may_work = self.manners.may_work(self.shared.used(), Instant::now());
+        !may_work && work.leaving.is_empty() && work.waiting == 0
+    }
+
+    /// Only once blocks are stored: whoever only reads does not pay for it.
+    fn is_learning_due(&self) -> bool {
+        self.has_to_learn && self.shared.used().stored > 0
+    }
+
+    /// Learns some of what the index has. Unlike feeding this is not put off: it makes look-ups
+    /// cheaper.
+    fn learn(&mut self) -> Result<(), IndexError> {
+        let content = self.shared.content.read();
+        if let Some(content) = content.as_ref() {
+            self.learned = content.learn(self.learned, BATCH_FRAMES)?;
+            self.has_to_learn = content.has_to_learn();
+        }
+        Ok(())
     }
 
     fn is_interrupted(&self) -> bool {

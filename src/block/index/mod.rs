@@ -10,6 +10,8 @@
 
 mod content;
 mod feeder;
+mod filter;
+mod manners;
 #[cfg(test)]
 mod plain;
 mod recent;
@@ -25,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::base::sync::atomic::{AtomicBool, Ordering};
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::thread::{self, JoinHandle};
 use crate::base::sync::{Condvar, Mutex, RwLock};
 use crate::base::{BlockId, Place, PoolId, SegmentId, chain};
@@ -33,6 +35,7 @@ use crate::base::{BlockId, Place, PoolId, SegmentId, chain};
 use super::segment::SegmentSet;
 use content::ContentIndex;
 use feeder::Feeder;
+use manners::Use;
 pub(super) use recent::RecentFrames;
 pub use walk::discard;
 pub(super) use walk::walk_closed;
@@ -55,6 +58,9 @@ struct Shared {
     content: RwLock<Option<ContentIndex>>,
     /// It covers every segment that is at rest.
     ready: AtomicBool,
+    /// See [`Use`].
+    stored: AtomicU64,
+    read: AtomicU64,
     work: Mutex<Work>,
     changed: Condvar,
 }
@@ -68,6 +74,8 @@ struct Work {
     /// Segments that are about to go; behind all of the above, so that what was moved out of them
     /// is known first.
     leaving: BTreeSet<SegmentId>,
+    /// How many wait for the feeder, which works on whoever uses the store meanwhile.
+    waiting: usize,
     /// The index has failed and is to be replaced.
     failed: bool,
     stop: bool,
@@ -75,6 +83,12 @@ struct Work {
     idle: bool,
     /// The feeder is gone, or about to go.
     ended: bool,
+}
+
+impl Work {
+    fn has_some(&self) -> bool {
+        !(self.segments.is_empty() && self.leaving.is_empty())
+    }
 }
 
 /// When dropped, also by a panic of the feeder, nobody waits for it any more.
@@ -93,6 +107,8 @@ impl Index {
         let shared = Arc::new(Shared {
             content: RwLock::new(None),
             ready: AtomicBool::new(false),
+            stored: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             work: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -109,6 +125,16 @@ impl Index {
             shared,
             feeder: Mutex::new(Some(thread)),
         })
+    }
+
+    /// A frame is read from its segment.
+    pub(super) fn note_read(&self) {
+        self.shared.read.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A block is stored that is not among the recent frames.
+    pub(super) fn note_stored(&self) {
+        self.shared.stored.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Where the index believes the content to be; none if it does not know, or is not there.
@@ -161,17 +187,15 @@ impl Index {
     /// `patience`; whether it came to that.
     pub(super) fn wait_ready(&self, patience: Duration) -> bool {
         let mut work = self.shared.work.lock();
-        while !self.is_ready() && !work.stop && !work.ended {
-            if self
-                .shared
-                .changed
-                .wait_for(&mut work, patience)
-                .timed_out()
-            {
-                return self.is_ready() || work.ended;
-            }
+        work.waiting += 1;
+        self.shared.changed.notify_all();
+        let mut timed_out = false;
+        while !self.is_ready() && !work.stop && !work.ended && !timed_out {
+            let waited = self.shared.changed.wait_for(&mut work, patience);
+            timed_out = waited.timed_out();
         }
-        true
+        work.waiting -= 1;
+        !timed_out || self.is_ready() || work.ended
     }
 
     /// What its files take, in bytes: nothing more than a number for people.
@@ -215,10 +239,12 @@ impl Index {
     #[cfg(test)]
     pub(super) fn drain(&self) {
         let mut work = self.shared.work.lock();
-        let is_busy = |work: &Work| !(work.segments.is_empty() && work.leaving.is_empty());
-        while !work.idle || is_busy(&work) || work.failed {
+        work.waiting += 1;
+        self.shared.changed.notify_all();
+        while !work.idle || work.has_some() || work.failed {
             self.shared.changed.wait(&mut work);
         }
+        work.waiting -= 1;
     }
 
     /// Behaves as if sled had failed.
@@ -235,6 +261,13 @@ impl Drop for Index {
 }
 
 impl Shared {
+    fn used(&self) -> Use {
+        Use {
+            stored: self.stored.load(Ordering::Relaxed),
+            read: self.read.load(Ordering::Relaxed),
+        }
+    }
+
     fn report_failure(&self) {
         let mut work = self.work.lock();
         self.ready.store(false, Ordering::Relaxed);

@@ -1,14 +1,13 @@
 //! Places of frames that were appended, or found to have moved, lately.
 
-use std::collections::{HashMap, VecDeque};
-
+use hashbrown::HashTable;
 use parking_lot::Mutex;
 
 use crate::base::{BlockId, Place};
 
 const SHARDS: usize = 16;
 /// Frames remembered by all shards together; about 8 MiB of memory.
-const FRAMES_MAX: usize = 64 * 1024;
+pub(super) const FRAMES_MAX: usize = 128 * 1024;
 
 /// A bounded map from id to place; the oldest entries make room. It bridges the time until frames
 /// are on the medium and in the content index.
@@ -19,9 +18,46 @@ pub(in crate::block) struct RecentFrames {
 
 #[derive(Default)]
 struct Shard {
-    places: HashMap<BlockId, Place>,
-    /// Ids in the order in which they came.
-    order: VecDeque<BlockId>,
+    /// In the order in which they came; once it is full, from `oldest` on and around.
+    frames: Vec<(BlockId, Place)>,
+    oldest: usize,
+    /// Numbers of the frames.
+    by_id: HashTable<u32>,
+}
+
+/// Ids are hashes already; the first byte has chosen the shard.
+fn hash(id: &BlockId) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&id.0[1..9]);
+    u64::from_le_bytes(bytes)
+}
+
+impl Shard {
+    fn find(&self, id: &BlockId) -> Option<usize> {
+        let is_it = |&at: &u32| self.frames[at as usize].0 == *id;
+        let at = self.by_id.find(hash(id), is_it)?;
+        Some(*at as usize)
+    }
+
+    /// Adds a frame that is not there; at most `frames_max` are kept.
+    fn add(&mut self, id: &BlockId, place: Place, frames_max: usize) {
+        let at = if self.frames.len() < frames_max {
+            self.frames.push((*id, place));
+            self.frames.len() - 1
+        } else {
+            let at = self.oldest;
+            self.oldest = (at + 1) % frames_max;
+            let (old, _) = std::mem::replace(&mut self.frames[at], (*id, place));
+            let is_it = |&number: &u32| number as usize == at;
+            if let Ok(entry) = self.by_id.find_entry(hash(&old), is_it) {
+                entry.remove();
+            }
+            at
+        };
+        let frames = &self.frames;
+        let rehash = |&at: &u32| hash(&frames[at as usize].0);
+        self.by_id.insert_unique(hash(id), at as u32, rehash);
+    }
 }
 
 impl RecentFrames {
@@ -43,20 +79,16 @@ impl RecentFrames {
 
     /// Where the frame was put lately.
     pub(in crate::block) fn get(&self, id: &BlockId) -> Option<Place> {
-        self.shard(id).lock().places.get(id).copied()
+        let shard = self.shard(id).lock();
+        shard.find(id).map(|at| shard.frames[at].1)
     }
 
     /// The frame is at `place` now.
     pub(in crate::block) fn insert(&self, id: &BlockId, place: Place) {
         let mut shard = self.shard(id).lock();
-        if shard.places.insert(*id, place).is_some() {
-            return;
-        }
-        shard.order.push_back(*id);
-        if shard.order.len() > self.shard_frames_max
-            && let Some(oldest) = shard.order.pop_front()
-        {
-            shard.places.remove(&oldest);
+        match shard.find(id) {
+            Some(at) => shard.frames[at].1 = place,
+            None => shard.add(id, place, self.shard_frames_max),
         }
     }
 }
@@ -88,7 +120,7 @@ mod tests {
         assert_eq!(recent.get(&id(0)), None);
         for shard in &recent.shards {
             let shard = shard.lock();
-            assert_eq!((shard.places.len(), shard.order.len()), (4, 4));
+            assert_eq!((shard.frames.len(), shard.by_id.len()), (4, 4));
         }
     }
 }
