@@ -19,6 +19,7 @@
 //! of the process loses nothing; it is on the medium once [`BlockStore::sync`] of its segment has
 //! returned, and only then may anything durable refer to it.
 
+mod batch;
 mod cache;
 mod collect;
 mod compress;

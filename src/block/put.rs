@@ -1,10 +1,11 @@
 //! Storing blocks and nodes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::{BlockId, Place, Pointer};
 
+use super::batch::Batch;
 use super::compress::with_payload;
 use super::frame::{CONTENT_BYTES_MAX, FrameHeader, FrameKind};
 use super::read::parse;
@@ -65,29 +66,62 @@ fn chunks<'a, 'b>(contents: &'a [&'b [u8]]) -> Vec<&'a [&'b [u8]]> {
     chunks
 }
 
+/// Where a block of a chunk is.
+enum Stored {
+    /// At a place that was known before.
+    There(Pointer),
+    /// In this frame of the batch.
+    New(BlockId, usize),
+}
+
 impl Core {
+    /// Stores blocks, or finds them stored; all new frames are written at once.
     fn put_chunk<'a>(&self, contents: impl Iterator<Item = &'a [u8]>) -> BlockResult<Vec<Pointer>> {
-        contents.map(|content| self.put_block(content)).collect()
+        Batch::with(|batch| {
+            let stored: Vec<Stored> = contents
+                .map(|content| self.put_into(batch, content))
+                .collect::<BlockResult<_>>()?;
+            let places = self.appender.append_batch(SegmentKind::Data, batch)?;
+            for (frame, place) in batch.frames().iter().zip(&places) {
+                self.recent.insert(&frame.id, *place);
+            }
+            let pointer = |stored| match stored {
+                Stored::There(pointer) => pointer,
+                Stored::New(id, frame) => Pointer {
+                    id,
+                    place: places[frame],
+                },
+            };
+            Ok(stored.into_iter().map(pointer).collect())
+        })
+    }
+
+    /// Finds a block stored, or adds it to the batch.
+    fn put_into(&self, batch: &mut Batch, content: &[u8]) -> BlockResult<Stored> {
+        check_len(content, FRAME_CONTENT_MAX)?;
+        let id = block_id(content);
+        let bytes = content.len() as u64;
+        let count = |counter: &AtomicU64, by| counter.fetch_add(by, Ordering::Relaxed);
+        count(&self.counters.blocks_put, 1);
+        count(&self.counters.bytes_put, bytes);
+        let in_batch = batch.find(&id).map(|frame| Stored::New(id, frame));
+        let known = || self.stored_already(&id, content.len()).map(Stored::There);
+        if let Some(stored) = in_batch.or_else(known) {
+            count(&self.counters.dedup_hits, 1);
+            count(&self.counters.dedup_bytes, bytes);
+            return Ok(stored);
+        }
+        let frame = with_payload(content, |codec, payload| {
+            let header = FrameHeader::of(FrameKind::Block, codec, content.len(), id, payload);
+            batch.push(&header, payload)
+        });
+        Ok(Stored::New(id, frame))
     }
 
     /// Stores a block, or finds it stored.
     pub(super) fn put_block(&self, content: &[u8]) -> BlockResult<Pointer> {
-        check_len(content, FRAME_CONTENT_MAX)?;
-        let id = block_id(content);
-        self.counters.blocks_put.fetch_add(1, Ordering::Relaxed);
-        self.counters
-            .bytes_put
-            .fetch_add(content.len() as u64, Ordering::Relaxed);
-        if let Some(pointer) = self.stored_already(&id, content.len()) {
-            self.counters.dedup_hits.fetch_add(1, Ordering::Relaxed);
-            self.counters
-                .dedup_bytes
-                .fetch_add(content.len() as u64, Ordering::Relaxed);
-            return Ok(pointer);
-        }
-        let pointer = self.append(SegmentKind::Data, FrameKind::Block, id, content)?;
-        self.recent.insert(&id, pointer.place);
-        Ok(pointer)
+        let mut pointers = self.put_chunk(std::iter::once(content))?;
+        Ok(pointers.pop().expect("a pointer for each content"))
     }
 
     /// Stores a node's payload under the tree's id for it.
@@ -123,7 +157,11 @@ impl Core {
             found && self.set.takes_references(place.segment)
         };
         let recent = self.recent.get(id).filter(holds);
-        let indexed = || self.index.as_ref()?.lookup(id).filter(holds);
+        let indexed = || {
+            let index = self.index.as_ref()?;
+            index.note_stored();
+            index.lookup(id).filter(holds)
+        };
         recent
             .or_else(indexed)
             .map(|place| Pointer { id: *id, place })

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::base::Place;
 use crate::base::sync::Mutex;
-use crate::base::{BlockId, Place};
+use crate::block::batch::{Batch, BatchFrame};
 use crate::block::frame::{FRAME_BYTES_MAX, FrameHeader};
 use crate::block::{BlockError, BlockResult};
 
 use super::layout::FRAMES_END_MAX;
-use super::state::{Reservation, Segment};
-use super::{SegmentKind, SegmentSet};
+use super::reservation::Reservation;
+use super::{Segment, SegmentKind, SegmentSet};
 
 /// Where the next frame of a kind goes.
 enum Slot {
@@ -20,6 +21,9 @@ enum Slot {
     /// Nowhere: the store was closed.
     Shut,
 }
+
+/// How many frames there is room for, the room, and the segment that is full now.
+type Reserved = (usize, Reservation, Option<Arc<Segment>>);
 
 /// Appends frames to the open segments. Room is reserved under a short lock and written outside
 /// of it, so that several threads append at once.
@@ -55,42 +59,76 @@ impl Appender {
         header: &FrameHeader,
         payload: &[u8],
     ) -> BlockResult<Place> {
-        let (reservation, replaced) = self.reserve(kind, &header.id, header.frame_len())?;
+        let frame = BatchFrame {
+            id: header.id,
+            len: header.frame_len(),
+        };
+        let (_, reservation, replaced) = self.reserve(kind, &[frame])?;
         let place = reservation.place();
-        let written = reservation.write(&[&header.encode(), payload]);
+        self.write(reservation, replaced, &[&header.encode(), payload])?;
+        Ok(place)
+    }
+
+    /// Writes all frames of the batch, with one write where they fit into one segment, and returns
+    /// their places. After an error nothing refers to what was written.
+    pub(in crate::block) fn append_batch(
+        &self,
+        kind: SegmentKind,
+        batch: &Batch,
+    ) -> BlockResult<Vec<Place>> {
+        let mut places = Vec::with_capacity(batch.frames().len());
+        let mut bytes = batch.bytes();
+        while places.len() < batch.frames().len() {
+            let frames = &batch.frames()[places.len()..];
+            let (count, reservation, replaced) = self.reserve(kind, frames)?;
+            let range = reservation.place();
+            let (written, rest) = bytes.split_at(range.len as usize);
+            self.write(reservation, replaced, &[written])?;
+            bytes = rest;
+            let mut offset = range.offset;
+            for frame in &frames[..count] {
+                places.push(Place {
+                    segment: range.segment,
+                    offset,
+                    len: frame.len,
+                });
+                offset += frame.len;
+            }
+        }
+        Ok(places)
+    }
+
+    fn write(
+        &self,
+        reservation: Reservation,
+        replaced: Option<Arc<Segment>>,
+        parts: &[&[u8]],
+    ) -> BlockResult<()> {
+        let segment = reservation.place().segment;
+        let written = reservation.write(parts);
         if let Some(full) = replaced {
             self.end(&full);
         }
-        match written {
-            Ok(()) => Ok(place),
-            Err(source) => Err(BlockError::Disk {
-                segment: place.segment,
-                source,
-            }),
-        }
+        written.map_err(|source| BlockError::Disk { segment, source })
     }
 
-    /// Room in the open segment, or in a new one; then the one that it replaces as well.
-    fn reserve(
-        &self,
-        kind: SegmentKind,
-        id: &BlockId,
-        len: u32,
-    ) -> BlockResult<(Reservation, Option<Arc<Segment>>)> {
+    /// Room for the first of the frames, as many as fit into the open segment, or into a new one;
+    /// then the one that it replaces as well.
+    fn reserve(&self, kind: SegmentKind, frames: &[BatchFrame]) -> BlockResult<Reserved> {
         let mut slot = self.slot(kind).lock();
         let replaced = match &*slot {
             Slot::Shut => return Err(BlockError::Closed),
             Slot::Empty => None,
-            Slot::Open(segment) => match segment.reserve(id, len, self.segment_bytes) {
-                Some(reservation) => return Ok((reservation, None)),
+            Slot::Open(segment) => match segment.reserve(frames, self.segment_bytes) {
+                Some((count, reservation)) => return Ok((count, reservation, None)),
                 None => Some(segment.clone()),
             },
         };
         let segment = self.set.create(kind)?;
-        let reservation = segment.reserve(id, len, self.segment_bytes);
+        let reserved = segment.reserve(frames, self.segment_bytes);
         *slot = Slot::Open(segment);
-        let reservation = reservation.expect("a new segment takes any frame");
-        Ok((reservation, replaced))
+        let (count, reservation) = reserved.expect("a new segment takes any frame");
+        Ok((count, reservation, replaced))
     }
 
     /// Ends a segment: its table of contents goes behind its last frame, and is durable, as

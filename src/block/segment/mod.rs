@@ -11,6 +11,7 @@ pub(super) mod fuzzing;
 mod handles;
 mod layout;
 mod rebuild;
+mod reservation;
 mod scan;
 mod set;
 mod state;

@@ -6,11 +6,13 @@ use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex};
 #[cfg(test)]
 use crate::base::sync::{Sabotage, is_sabotaged};
-use crate::base::{BlockId, Place, SegmentId};
+use crate::base::{BlockId, SegmentId};
+use crate::block::batch::BatchFrame;
 use crate::block::{BlockError, BlockResult, SegmentInfo};
-use crate::disk::{DiskError, DiskFile};
+use crate::disk::DiskFile;
 
 use super::layout::{ENTRY_BYTES, FRAMES_MAX, HEADER_BYTES, TRAILER_BYTES};
+use super::reservation::{Content, Reservation};
 use super::{FrameEntry, SegmentKind, path};
 
 /// Written bytes after which their write-out is started, so that a sync finds little to do.
@@ -278,30 +280,40 @@ impl Segment {
         !self.state.lock().in_flight.is_empty()
     }
 
-    /// Room for a frame of `len` bytes; none if the segment takes no more, or not this one.
-    /// `end_max` is where its frames must end, unless this is the first.
+    /// Room for the first of the frames, as many as fit, and how many those are; none if the
+    /// segment takes no more, or not the first of these. `end_max` is where its frames must end,
+    /// unless there is but one.
     pub(super) fn reserve(
         self: &Arc<Segment>,
-        id: &BlockId,
-        len: u32,
+        frames: &[BatchFrame],
         end_max: u32,
-    ) -> Option<Reservation> {
+    ) -> Option<(usize, Reservation)> {
         let mut state = self.state.lock();
         if state.life != Life::Open {
             return None;
         }
-        let fits = state.end.checked_add(len).is_some_and(|end| end <= end_max);
-        if (!fits && !state.frames.is_empty()) || state.frames.len() >= FRAMES_MAX {
+        let start = state.end;
+        let mut end = start;
+        let mut count = 0;
+        for frame in frames {
+            let fits = end.checked_add(frame.len).is_some_and(|end| end <= end_max);
+            if (!fits && !state.frames.is_empty()) || state.frames.len() >= FRAMES_MAX {
+                break;
+            }
+            state.frames.push(FrameEntry {
+                id: frame.id,
+                offset: end,
+                len: frame.len,
+            });
+            end += frame.len;
+            count += 1;
+        }
+        if count == 0 {
             state.life = Life::Full;
             return None;
         }
-        let offset = state.end;
-        state.frames.push(FrameEntry {
-            id: *id,
-            offset,
-            len,
-        });
-        self.reserve_bytes(&mut state, len, Content::Frame)
+        let reservation = self.reserve_bytes(&mut state, end - start, Content::Frames)?;
+        Some((count, reservation))
     }
 
     /// Waits for the frames in flight and reserves the room for the table of contents behind
@@ -350,7 +362,7 @@ impl Segment {
     }
 
     /// The reservation was written: what is to be written out to the medium now, if anything.
-    fn complete(&self, reservation: &Reservation) -> Option<(u64, u64)> {
+    pub(super) fn complete(&self, reservation: &Reservation) -> Option<(u64, u64)> {
         let mut state = self.state.lock();
         state.land(reservation.offset);
         if reservation.content == Content::Contents && !state.poisoned {
@@ -373,16 +385,15 @@ impl Segment {
     /// A full medium has taken nothing back of what was written before, so the range is given up
     /// and nobody refers to it: it is taken back if it is the last, otherwise it stays as a gap
     /// and the segment ends. After any other error nothing is known: the segment is poisoned.
-    fn abandon(&self, reservation: &Reservation, medium_is_full: bool) {
+    pub(super) fn abandon(&self, reservation: &Reservation, medium_is_full: bool) {
         let mut state = self.state.lock();
         state.land(reservation.offset);
         if medium_is_full && !state.poisoned {
-            state
-                .frames
-                .retain(|frame| frame.offset != reservation.offset);
-            let is_last = state.end == reservation.offset + reservation.len;
-            if is_last {
-                state.end = reservation.offset;
+            let range = reservation.offset..reservation.offset + reservation.len;
+            state.frames.retain(|frame| !range.contains(&frame.offset));
+            // Frames of which the first were written must not show behind what comes next.
+            if state.end == range.end && reservation.cut().is_ok() {
+                state.end = range.start;
                 let bytes = u64::from(reservation.len);
                 self.tally.unsynced.fetch_sub(bytes, Ordering::Relaxed);
             } else if state.life == Life::Open {
@@ -538,59 +549,5 @@ struct SyncLeader<'a> {
 impl Drop for SyncLeader<'_> {
     fn drop(&mut self) {
         self.segment.end_sync(&mut self.segment.state.lock(), None);
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Content {
-    Frame,
-    Contents,
-}
-
-/// A range of the file that one thread may write.
-pub(super) struct Reservation {
-    segment: Arc<Segment>,
-    file: Arc<dyn DiskFile>,
-    offset: u32,
-    len: u32,
-    content: Content,
-    ended: bool,
-}
-
-impl Reservation {
-    /// Where it is.
-    pub(super) fn place(&self) -> Place {
-        Place {
-            segment: self.segment.id,
-            offset: self.offset,
-            len: self.len,
-        }
-    }
-
-    /// Writes it; `parts` are as long as the reservation.
-    pub(super) fn write(mut self, parts: &[&[u8]]) -> Result<(), DiskError> {
-        debug_assert_eq!(
-            parts.iter().map(|part| part.len()).sum::<usize>(),
-            self.len as usize
-        );
-        let result = self.file.write_at(parts, u64::from(self.offset));
-        self.ended = true;
-        match &result {
-            Ok(()) => {
-                if let Some((offset, len)) = self.segment.complete(&self) {
-                    self.file.start_writeback(offset, len);
-                }
-            }
-            Err(error) => self.segment.abandon(&self, error.is_no_space()),
-        }
-        result
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.segment.abandon(self, false);
-        }
     }
 }

@@ -8,7 +8,7 @@ use super::seeds;
 use crate::disk::Step;
 
 /// Seeds within which a step that is left out must be noticed.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 600;
 
 /// How the seeds that notice the loss of this step are made to: what such lives have more of.
 pub(crate) fn canary(step: Step) -> String {

@@ -201,6 +201,7 @@ fn companions(step: Step) -> &'static [Step] {
         Step::JournalSettled | Step::RecordChain => &[Step::JournalBeforeReply],
         Step::JournalReread => &[Step::JournalBeforeReply, Step::CutBeforeReply],
         Step::JournalFolderSettled => &[Step::JournalFileNamed],
+        Step::SegmentFolderSettled => &[Step::SegmentNamed],
         Step::SegmentReread | Step::BothSlotsPublished | Step::IndexAfterSegment => {
             &[Step::SegmentBeforeReply, Step::SegmentBeforeSuperblock]
         }

@@ -13,6 +13,8 @@ const FILLING_BYTES: u64 = 5000;
 const FILLING_MAX: u64 = 20;
 /// Writes from here on are sealed at once.
 const LARGE_BLOCKS: u64 = 17;
+/// A large write ends one or two segments, writes its blocks with one write to each, and a record.
+const CUT_SHORT_EFFECTS: u64 = 9;
 
 impl World {
     /// A random operation: valid, but one in ten, which must be refused.
@@ -124,10 +126,7 @@ impl World {
             return Ok(());
         };
         let blocks = LARGE_BLOCKS + self.random.below(8);
-        let after = match self.random.chance(70) {
-            true => blocks + self.random.below(4),
-            false => self.random.below(blocks),
-        };
+        let after = self.random.below(CUT_SHORT_EFFECTS);
         self.tell(format!("to die after {after} effects"));
         self.disk.arm(Fault::Die(after));
         let data = self.random.bytes((blocks * BLOCK) as usize);

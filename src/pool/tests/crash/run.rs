@@ -190,7 +190,9 @@ fn work(world: &mut World) -> Floor {
     let steps = 1 + world.random.below(if is_long { 60 } else { 30 });
     for number in 0..=steps {
         let done = match number {
-            0 => world.repeat_what_was_cut_short(),
+            0 => world
+                .let_go()
+                .and_then(|()| world.repeat_what_was_cut_short()),
             _ => world.step(),
         };
         let Err(failed) = done else {

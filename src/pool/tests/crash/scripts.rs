@@ -344,7 +344,7 @@ fn recycle_journal(world: &mut World) -> Done {
 }
 
 fn segment_rollover(world: &mut World) -> Done {
-    for file in 0..4 {
+    for file in 0..10 {
         fill(world, "a", &format!("r{file}"), 20 + file, 24 * BLOCK)?;
     }
     world.sync("a")?;

@@ -329,17 +329,33 @@ impl World {
 
     /// Settings and holds, which change nothing that is compared.
     pub(super) fn keep(&mut self, key: &SnapshotKey) -> Done {
-        let (volume, snapshot) = (name(&key.0), snap(&key.1));
-        for kept in [true, false] {
-            self.tell(format!("keep {key:?}: {kept}"));
-            let set = SetVolume {
-                protected: Some(kept),
-                limit_bytes: Some(1 << 30),
-                ..SetVolume::default()
-            };
-            self.pool().set_volume(&volume, &set)?;
-            self.pool().hold_snapshot(&volume, &snapshot, kept)?;
+        self.tell(format!("keep {key:?}"));
+        self.kept = Some(key.clone());
+        self.set_kept(key, true)?;
+        self.let_go()
+    }
+
+    /// What an outage has left kept, perhaps, is kept no more: it could not be removed.
+    pub(super) fn let_go(&mut self) -> Done {
+        let Some(key) = self.kept.clone() else {
+            return Ok(());
+        };
+        if self.model.volumes.contains_key(&key.0) && self.model.snapshots.contains_key(&key) {
+            self.set_kept(&key, false)?;
         }
+        self.kept = None;
+        Ok(())
+    }
+
+    fn set_kept(&mut self, key: &SnapshotKey, kept: bool) -> Done {
+        let (volume, snapshot) = (name(&key.0), snap(&key.1));
+        let set = SetVolume {
+            protected: Some(kept),
+            limit_bytes: Some(1 << 30),
+            ..SetVolume::default()
+        };
+        self.pool().set_volume(&volume, &set)?;
+        self.pool().hold_snapshot(&volume, &snapshot, kept)?;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use super::habits::Habits;
 use super::index::IndexFolder;
 use super::model::{Floor, Found, PoolModel};
 use super::reading::read_pool;
+use super::steps::SnapshotKey;
 use crate::base::progress::Silent;
 use crate::base::{Clock, PoolId, SplitMix64, Timestamp};
 use crate::disk::{Rates, SimDisk};
@@ -86,6 +87,8 @@ pub(in crate::pool::tests) struct World {
     pub(super) aside: Aside,
     /// A large write that was to be cut short: its volume, and what it was.
     pub(super) cut_short: Option<(String, Change)>,
+    /// A snapshot that is held, perhaps, in a volume that is protected, perhaps.
+    pub(super) kept: Option<SnapshotKey>,
 }
 
 impl Drop for World {
@@ -126,6 +129,7 @@ impl World {
             aside: Aside::new(seed),
             habits,
             cut_short: None,
+            kept: None,
         };
         world.calm();
         world
