@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod codec;
 mod error_chain;
+pub(crate) mod histogram;
 pub mod ids;
 pub mod key;
 pub mod name;
@@ -17,6 +18,7 @@ pub(crate) mod sync;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use codec::{ByteReader, DecodeError, PutBytes};
 pub use error_chain::chain;
+pub use histogram::Histogram;
 pub use ids::{BlockId, Ino, Lsn, Place, Pointer, PoolId, SegmentId, SnapshotId, VolumeId};
 pub use key::{Key, Value};
 pub use name::{NameError, SnapshotName, VolumeName};

@@ -23,6 +23,7 @@ use super::handles::Handle;
 use super::node::NodeId;
 use super::operations::{Answer, Caller, Operations, ReadRange, Write};
 use super::replies::{Fuser, SizedXattr};
+use super::requests::{Opcode, Payload, Requests, Timed, Timer};
 use crate::volume::FsResult;
 use crate::volume::ops::{Attr, SetAttr};
 
@@ -30,6 +31,7 @@ use crate::volume::ops::{Attr, SetAttr};
 pub(crate) struct Adapter {
     pub(crate) operations: Operations<Fuser>,
     pub(crate) wishes: Wishes,
+    pub(crate) requests: Arc<Requests>,
     /// Filled in by INIT.
     pub(crate) kernel: Arc<OnceLock<Kernel>>,
 }
@@ -43,14 +45,28 @@ fn caller(request: &Request) -> Caller {
 }
 
 impl Adapter {
+    /// A request has arrived: it is counted when its reply is sent.
+    fn timed<R>(&self, opcode: Opcode, reply: R) -> Timed<R> {
+        let timer = Timer::start(&self.requests, opcode);
+        Timed { reply, timer }
+    }
+
+    /// Answers what needs no look at the volume.
+    fn answer(&self, opcode: Opcode, send: impl FnOnce()) {
+        let mut timer = Timer::start(&self.requests, opcode);
+        timer.note(&Ok(()));
+        send();
+    }
+
     /// Runs one operation on this reader.
     fn run<R>(
         &self,
-        operation: &'static str,
+        opcode: Opcode,
         node: INodeNo,
         run: impl FnOnce(&Operations<Fuser>) -> FsResult<R>,
     ) -> Result<R, Errno> {
         let _busy = self.operations.readers.enter();
+        let operation = opcode.name();
         guard::catch(operation, || {
             run(&self.operations).map_err(|error| {
                 let node = NodeId(node.0);
@@ -61,21 +77,22 @@ impl Adapter {
     }
 
     /// Runs one operation and answers it.
-    fn serve<R>(
+    fn serve<R: Payload>(
         &self,
-        operation: &'static str,
+        opcode: Opcode,
         node: INodeNo,
         reply: impl Answer<R>,
         run: impl FnOnce(&Operations<Fuser>) -> FsResult<R>,
     ) {
-        reply.send(self.run(operation, node, run));
+        let reply = self.timed(opcode, reply);
+        reply.send(self.run(opcode, node, run));
     }
 
     /// Runs one operation that answers itself, perhaps later.
-    fn pass_on(&self, operation: &'static str, run: impl FnOnce(&Operations<Fuser>)) {
+    fn pass_on(&self, opcode: Opcode, run: impl FnOnce(&Operations<Fuser>)) {
         let _busy = self.operations.readers.enter();
         // After a panic the log has it, and the dropped reply has answered EIO.
-        let _ = guard::catch(operation, || run(&self.operations));
+        let _ = guard::catch(opcode.name(), || run(&self.operations));
     }
 }
 
@@ -87,19 +104,21 @@ impl Filesystem for Adapter {
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.serve::<Option<Attr>>("lookup", parent, reply, |operations| {
+        self.serve::<Option<Attr>>(Opcode::Lookup, parent, reply, |operations| {
             operations.lookup(&caller(request), NodeId(parent.0), name.as_bytes())
         });
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, references: u64) {
-        self.pass_on("forget", |operations| {
-            operations.forget(NodeId(ino.0), references)
+        self.answer(Opcode::Forget, || {
+            self.pass_on(Opcode::Forget, |operations| {
+                operations.forget(NodeId(ino.0), references)
+            });
         });
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        self.serve("getattr", ino, reply, |operations| {
+        self.serve(Opcode::Getattr, ino, reply, |operations| {
             operations.getattr(&caller(request), NodeId(ino.0))
         });
     }
@@ -131,13 +150,13 @@ impl Filesystem for Adapter {
             mtime: mtime.map(convert::set_time),
             ctime: ctime.map(convert::timestamp),
         };
-        self.serve("setattr", ino, reply, |operations| {
+        self.serve(Opcode::Setattr, ino, reply, |operations| {
             operations.setattr(&caller(request), NodeId(ino.0), &set)
         });
     }
 
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
-        self.serve::<Vec<u8>>("readlink", ino, reply, |operations| {
+        self.serve::<Vec<u8>>(Opcode::Readlink, ino, reply, |operations| {
             operations.readlink(&caller(request), NodeId(ino.0))
         });
     }
@@ -152,7 +171,7 @@ impl Filesystem for Adapter {
         rdev: u32,
         reply: ReplyEntry,
     ) {
-        self.serve::<Attr>("mknod", parent, reply, |operations| {
+        self.serve::<Attr>(Opcode::Mknod, parent, reply, |operations| {
             let new = convert::new_node(mode, umask, rdev)?;
             operations.make(&caller(request), NodeId(parent.0), name.as_bytes(), &new)
         });
@@ -167,20 +186,20 @@ impl Filesystem for Adapter {
         umask: u32,
         reply: ReplyEntry,
     ) {
-        self.serve::<Attr>("mkdir", parent, reply, |operations| {
+        self.serve::<Attr>(Opcode::Mkdir, parent, reply, |operations| {
             let new = convert::new_folder(mode, umask);
             operations.make(&caller(request), NodeId(parent.0), name.as_bytes(), &new)
         });
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.serve("unlink", parent, reply, |operations| {
+        self.serve(Opcode::Unlink, parent, reply, |operations| {
             operations.unlink(&caller(request), NodeId(parent.0), name.as_bytes())
         });
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.serve("rmdir", parent, reply, |operations| {
+        self.serve(Opcode::Rmdir, parent, reply, |operations| {
             operations.rmdir(&caller(request), NodeId(parent.0), name.as_bytes())
         });
     }
@@ -193,7 +212,7 @@ impl Filesystem for Adapter {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        self.serve::<Attr>("symlink", parent, reply, |operations| {
+        self.serve::<Attr>(Opcode::Symlink, parent, reply, |operations| {
             let (name, target) = (name.as_bytes(), target.as_os_str().as_bytes());
             operations.symlink(&caller(request), NodeId(parent.0), name, target)
         });
@@ -209,7 +228,7 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        self.serve("rename", parent, reply, |operations| {
+        self.serve(Opcode::Rename, parent, reply, |operations| {
             let from = (NodeId(parent.0), name.as_bytes());
             let to = (NodeId(new_parent.0), new_name.as_bytes());
             operations.rename(&caller(request), from, to, convert::rename_mode(flags)?)
@@ -224,14 +243,15 @@ impl Filesystem for Adapter {
         new_name: &OsStr,
         reply: ReplyEntry,
     ) {
-        self.serve::<Attr>("link", ino, reply, |operations| {
+        self.serve::<Attr>(Opcode::Link, ino, reply, |operations| {
             let (node, parent) = (NodeId(ino.0), NodeId(new_parent.0));
             operations.link(&caller(request), node, parent, new_name.as_bytes())
         });
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        self.pass_on("open", |operations| {
+        let reply = self.timed(Opcode::Open, reply);
+        self.pass_on(Opcode::Open, |operations| {
             operations.open(&caller(request), NodeId(ino.0), flags.0, reply);
         });
     }
@@ -246,7 +266,7 @@ impl Filesystem for Adapter {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        self.serve("create", parent, reply, |operations| {
+        self.serve(Opcode::Create, parent, reply, |operations| {
             let new = convert::new_node(mode, umask, 0)?;
             operations.create(
                 &caller(request),
@@ -276,7 +296,8 @@ impl Filesystem for Adapter {
             len: size as usize,
             is_access: convert::is_access(Handle(fh.0), flags.0),
         };
-        self.pass_on("read", |operations| {
+        let reply = self.timed(Opcode::Read, reply);
+        self.pass_on(Opcode::Read, |operations| {
             operations.read(&caller(request), what, reply);
         });
     }
@@ -301,7 +322,8 @@ impl Filesystem for Adapter {
             mode,
             durable,
         };
-        self.pass_on("write", |operations| {
+        let reply = self.timed(Opcode::Write, reply);
+        self.pass_on(Opcode::Write, |operations| {
             operations.write(&caller(request), write, data, reply);
         });
     }
@@ -317,7 +339,7 @@ impl Filesystem for Adapter {
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        reply.ok();
+        self.answer(Opcode::Flush, || reply.ok());
     }
 
     fn release(
@@ -330,7 +352,7 @@ impl Filesystem for Adapter {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.serve("release", ino, reply, |operations| {
+        self.serve(Opcode::Release, ino, reply, |operations| {
             operations.release(NodeId(ino.0), Handle(fh.0));
             Ok(())
         });
@@ -344,14 +366,15 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.pass_on("fsync", |operations| {
+        let reply = self.timed(Opcode::Fsync, reply);
+        self.pass_on(Opcode::Fsync, |operations| {
             operations.sync(&caller(request), NodeId(ino.0), reply);
         });
     }
 
     /// The kernel then opens folders by itself and caches their listings.
     fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        reply.error(fuser::Errno::ENOSYS);
+        self.answer(Opcode::Opendir, || reply.error(fuser::Errno::ENOSYS));
     }
 
     fn readdir(
@@ -360,19 +383,19 @@ impl Filesystem for Adapter {
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectory,
+        reply: ReplyDirectory,
     ) {
-        let outcome = self.run("readdir", ino, |operations| {
+        let mut reply = self.timed(Opcode::Readdir, reply);
+        let outcome = self.run(Opcode::Readdir, ino, |operations| {
             operations.readdir(&caller(request), NodeId(ino.0), offset, &mut |entry| {
                 let node = INodeNo(NodeId::new(entry.epoch, entry.ino).0);
                 let kind = convert::file_type(entry.kind);
-                !reply.add(node, entry.cookie, kind, OsStr::from_bytes(entry.name))
+                !reply
+                    .reply
+                    .add(node, entry.cookie, kind, OsStr::from_bytes(entry.name))
             })
         });
-        match outcome {
-            Ok(()) => reply.ok(),
-            Err(errno) => reply.error(errno.into()),
-        }
+        reply.send(outcome);
     }
 
     fn readdirplus(
@@ -381,9 +404,10 @@ impl Filesystem for Adapter {
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectoryPlus,
+        reply: ReplyDirectoryPlus,
     ) {
-        let outcome = self.run("readdirplus", ino, |operations| {
+        let mut reply = self.timed(Opcode::Readdirplus, reply);
+        let outcome = self.run(Opcode::Readdirplus, ino, |operations| {
             operations.readdir_plus(
                 &caller(request),
                 NodeId(ino.0),
@@ -391,14 +415,13 @@ impl Filesystem for Adapter {
                 &mut |entry, attr| {
                     let (ttl, generation) = (convert::name_ttl(attr), convert::generation(attr));
                     let (name, attr) = (OsStr::from_bytes(entry.name), convert::file_attr(attr));
-                    !reply.add(attr.ino, entry.cookie, name, &ttl, &attr, generation)
+                    !reply
+                        .reply
+                        .add(attr.ino, entry.cookie, name, &ttl, &attr, generation)
                 },
             )
         });
-        match outcome {
-            Ok(()) => reply.ok(),
-            Err(errno) => reply.error(errno.into()),
-        }
+        reply.send(outcome);
     }
 
     fn fsyncdir(
@@ -409,13 +432,14 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.pass_on("fsyncdir", |operations| {
+        let reply = self.timed(Opcode::Fsyncdir, reply);
+        self.pass_on(Opcode::Fsyncdir, |operations| {
             operations.sync(&caller(request), NodeId(ino.0), reply);
         });
     }
 
     fn statfs(&self, _request: &Request, ino: INodeNo, reply: ReplyStatfs) {
-        self.serve("statfs", ino, reply, Operations::statfs);
+        self.serve(Opcode::Statfs, ino, reply, Operations::statfs);
     }
 
     fn setxattr(
@@ -428,7 +452,7 @@ impl Filesystem for Adapter {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        self.serve("setxattr", ino, reply, |operations| {
+        self.serve(Opcode::Setxattr, ino, reply, |operations| {
             let (mode, name) = (convert::xattr_mode(flags)?, name.as_bytes());
             operations.setxattr(&caller(request), NodeId(ino.0), name, value, mode)
         });
@@ -446,7 +470,7 @@ impl Filesystem for Adapter {
             reply,
             buffer_bytes: size,
         };
-        self.serve("getxattr", ino, reply, |operations| {
+        self.serve(Opcode::Getxattr, ino, reply, |operations| {
             operations.getxattr(&caller(request), NodeId(ino.0), name.as_bytes())
         });
     }
@@ -456,24 +480,24 @@ impl Filesystem for Adapter {
             reply,
             buffer_bytes: size,
         };
-        self.serve("listxattr", ino, reply, |operations| {
+        self.serve(Opcode::Listxattr, ino, reply, |operations| {
             operations.listxattr(&caller(request), NodeId(ino.0))
         });
     }
 
     fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.serve("removexattr", ino, reply, |operations| {
+        self.serve(Opcode::Removexattr, ino, reply, |operations| {
             operations.removexattr(&caller(request), NodeId(ino.0), name.as_bytes())
         });
     }
 
     /// The kernel checks modes by itself (default_permissions).
     fn access(&self, _request: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
-        reply.error(fuser::Errno::ENOSYS);
+        self.answer(Opcode::Access, || reply.error(fuser::Errno::ENOSYS));
     }
 
     fn bmap(&self, _request: &Request, _ino: INodeNo, _unit: u32, _index: u64, reply: ReplyBmap) {
-        reply.error(fuser::Errno::ENOSYS);
+        self.answer(Opcode::Bmap, || reply.error(fuser::Errno::ENOSYS));
     }
 
     fn ioctl(
@@ -487,7 +511,7 @@ impl Filesystem for Adapter {
         _output_bytes: u32,
         reply: ReplyIoctl,
     ) {
-        reply.error(fuser::Errno::ENOTTY);
+        self.answer(Opcode::Ioctl, || reply.error(fuser::Errno::ENOTTY));
     }
 
     /// The kernel then takes files as always ready.
@@ -501,7 +525,7 @@ impl Filesystem for Adapter {
         _flags: PollFlags,
         reply: ReplyPoll,
     ) {
-        reply.error(fuser::Errno::ENOSYS);
+        self.answer(Opcode::Poll, || reply.error(fuser::Errno::ENOSYS));
     }
 
     fn fallocate(
@@ -514,7 +538,7 @@ impl Filesystem for Adapter {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        self.serve("fallocate", ino, reply, |operations| {
+        self.serve(Opcode::Fallocate, ino, reply, |operations| {
             let mode = convert::allocate_mode(mode)?;
             operations.allocate(&caller(request), NodeId(ino.0), offset, length, mode)
         });
@@ -529,9 +553,10 @@ impl Filesystem for Adapter {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        self.pass_on("lseek", |operations| match convert::seek(whence) {
+        let reply = self.timed(Opcode::Lseek, reply);
+        self.pass_on(Opcode::Lseek, |operations| match convert::seek(whence) {
             Ok(what) => operations.seek(&caller(request), NodeId(ino.0), (offset, what), reply),
-            Err(error) => reply.error(Errno::of(&error).into()),
+            Err(error) => reply.send(Err(Errno::of(&error))),
         });
     }
 
@@ -548,7 +573,7 @@ impl Filesystem for Adapter {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        self.serve("copy_file_range", ino_out, reply, |operations| {
+        self.serve(Opcode::CopyFileRange, ino_out, reply, |operations| {
             let from = (NodeId(ino_in.0), offset_in);
             let to = (NodeId(ino_out.0), offset_out);
             operations.copy_range(&caller(request), from, to, len)

@@ -6,6 +6,7 @@
 //!                                  |-- workers      reads when no reader stays idle; reaping
 //!                                  |-- seek         holes that may hide what only the kernel has
 //!                                  `-- browse       snapshots, seen through the live mount
+//! requests  counts and times what is asked
 //! session   mounts, runs the readers, ends; flush and holders look at the mount from outside
 //! ```
 //!
@@ -33,6 +34,7 @@ mod operations;
 mod owed;
 mod refresh;
 mod replies;
+mod requests;
 mod seek;
 mod session;
 mod stale;
@@ -47,6 +49,7 @@ pub use flush::FlushReport;
 pub use flush_helper::{SUBCOMMAND as FLUSH_SUBCOMMAND, helper_main as flush_helper_main};
 pub use holders::{Holder, holders};
 pub use mount_table::{MountEntry, mount_table, parse_mountinfo};
+pub use requests::RequestCounts;
 pub use session::Mount;
 pub use stale::{clean_stale, is_stale};
 

@@ -1,25 +1,26 @@
 //! Results of operations to fuser's replies.
 
 use fuser::{
-    FileHandle, FopenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry, ReplyLseek,
-    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
+    FileHandle, FopenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
 };
 
 use super::convert::{self, FOREVER, GENERATION};
 use super::errno::Errno;
 use super::handles::Handle;
 use super::operations::{Answer, Transport};
+use super::requests::Timed;
 use crate::volume::ops::{Attr, StatFs};
 
 /// fuser as a transport.
 pub(crate) struct Fuser;
 
 impl Transport for Fuser {
-    type Done = ReplyEmpty;
-    type Written = ReplyWrite;
-    type Bytes = ReplyData;
-    type Offset = ReplyLseek;
-    type Opened = ReplyOpen;
+    type Done = Timed<ReplyEmpty>;
+    type Written = Timed<ReplyWrite>;
+    type Bytes = Timed<ReplyData>;
+    type Offset = Timed<ReplyLseek>;
+    type Opened = Timed<ReplyOpen>;
 }
 
 /// A reply of a type that names the value it carries.
@@ -38,6 +39,8 @@ macro_rules! answer {
 }
 
 answer!(ReplyEmpty, (), |reply, _done| reply.ok());
+answer!(ReplyDirectory, (), |reply, _listed| reply.ok());
+answer!(ReplyDirectoryPlus, (), |reply, _listed| reply.ok());
 answer!(ReplyWrite, u32, |reply, bytes| reply.written(bytes));
 answer!(ReplyData, Vec<u8>, |reply, bytes| reply.data(&bytes));
 answer!(ReplyLseek, u64, |reply, offset| reply.offset(offset as i64));

@@ -30,6 +30,7 @@ use super::notify::{KernelPages, Notifications};
 use super::operations::{Operations, Shared};
 use super::owed::OwedTimes;
 use super::refresh::Refresher;
+use super::requests::{RequestCounts, Requests};
 use super::{MountError, MountOptions, bdi, guard, workers};
 use crate::volume::{FsError, FsResult, Volume};
 
@@ -60,6 +61,7 @@ struct SessionState {
     on_end: Mutex<Option<OnEnd>>,
     refresher: Arc<Refresher>,
     owed: Arc<OwedTimes>,
+    requests: Arc<Requests>,
 }
 
 /// How far a session is.
@@ -165,6 +167,12 @@ impl Mount {
     /// Whether the session runs.
     pub fn is_alive(&self) -> bool {
         matches!(*self.session.phase.lock(), Phase::Running)
+    }
+
+    /// What the kernel has asked for since it was mounted, kind by kind, and how long that is ago.
+    pub fn requests(&self) -> (Vec<RequestCounts>, Duration) {
+        let requests = &self.session.requests;
+        (requests.counts(), requests.started().elapsed())
     }
 
     /// Whether the volume may be rolled back while it is mounted: the kernel can be told to drop
@@ -284,8 +292,10 @@ fn start_session(
         browser: browser.clone(),
     };
     let operations = Operations::start(shared, options).map_err(failed)?;
+    let requests = Arc::new(Requests::new());
     let adapter = Adapter {
         operations,
+        requests: requests.clone(),
         wishes: Wishes {
             writeback_cache: options.writeback_cache(),
             lasting_handles: !options.nohandles,
@@ -322,6 +332,7 @@ fn start_session(
         on_end: Mutex::new(Some(on_end)),
         refresher,
         owed,
+        requests,
     });
     workers::spawn("volfs-owed", {
         let state = state.clone();
@@ -521,6 +532,7 @@ mod tests {
             on_end: Mutex::new(None),
             refresher: Arc::new(Refresher::new()),
             owed: Arc::new(OwedTimes::new(false)),
+            requests: Arc::new(Requests::new()),
         });
         Mount {
             options,
