@@ -34,6 +34,18 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+/// Shortest time between two looks.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Seconds between two looks, at least a tenth.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = seconds(text)?;
+    match interval < INTERVAL_MIN {
+        true => Err(format!("'{text}' is too short: 0.1 seconds is the least")),
+        false => Ok(interval),
+    }
+}
+
 /// A time span in seconds: `90`, `90s`, `15m`, `6h`, `1d`, `2w`.
 pub(crate) fn span(text: &str) -> Result<u64, String> {
     let problem = || format!("'{text}' is not a time: write it as 90s, 15m, 6h, 1d or 2w");
@@ -197,6 +209,10 @@ mod tests {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         for bad in ["", "x", "-1", "inf", "NaN"] {
             assert!(seconds(bad).is_err(), "{bad:?} was accepted");
+        }
+        assert_eq!(interval("0.5"), Ok(Duration::from_millis(500)));
+        for bad in ["0", "0.09", "-1", "x"] {
+            assert!(interval(bad).is_err(), "{bad:?} was accepted");
         }
     }
 }

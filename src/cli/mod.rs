@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod exit;
 mod hooks;
+mod interrupt;
 mod logging;
 mod mount_helper;
 mod names;
@@ -20,8 +21,8 @@ use clap::{Parser, Subcommand};
 
 use crate::daemon::Access;
 use commands::{
-    check, clone, daemon, df, flush, gc, mount, policy, restore, rollback, scrub, snapshot, umount,
-    volume,
+    check, clone, daemon, df, flush, gc, mount, policy, restore, rollback, scrub, snapshot, stats,
+    umount, volume,
 };
 use exit::Outcome;
 use pool::PoolLocation;
@@ -79,6 +80,7 @@ enum Command {
     #[command(subcommand)]
     Policy(policy::Command),
     Df(df::Args),
+    Stats(stats::Args),
     /// Start, stop and look at the daemon that serves a pool's mounts
     #[command(subcommand)]
     Daemon(daemon::Command),
@@ -134,6 +136,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Gc(args) => args.run(&mut context),
         Command::Policy(command) => command.run(&mut context),
         Command::Df(args) => args.run(&mut context),
+        Command::Stats(args) => args.run(&mut context),
         Command::Daemon(command) => command.run(&mut context),
         Command::FlushOpenFiles(args) => args.run(),
     };

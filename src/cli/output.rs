@@ -141,6 +141,13 @@ pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
     text(&json)
 }
 
+/// Prints a value as JSON in one line, of several that follow each other.
+pub(crate) fn json_line(value: &impl Serialize) -> io::Result<()> {
+    let mut json = serde_json::to_string(value)?;
+    json.push('\n');
+    text(&json)
+}
+
 /// Prints text as it is.
 pub(crate) fn text(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();

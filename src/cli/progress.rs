@@ -11,12 +11,10 @@ use signal_hook::flag;
 
 use crate::base::progress::Progress;
 use crate::base::{Clock, SystemClock};
+use crate::cli::interrupt::INTERRUPTED;
 
 /// Nothing is drawn before this time.
 const QUIET: Duration = Duration::from_millis(250);
-
-/// Exit code of a process that a second signal ends.
-const INTERRUPTED: i32 = 130;
 
 /// At most so many drawings a second.
 const DRAWINGS_PER_SECOND: u8 = 10;

@@ -52,6 +52,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     let router = route::<MountVolume>(router);
     let router = route::<Unmount>(router);
     let router = route::<MountAll>(router);
+    let router = route::<VolumeStats>(router);
     let router = route::<DaemonStatus>(router);
     let router = route::<KeepDaemon>(router);
     let router = route::<StopDaemon>(router);

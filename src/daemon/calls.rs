@@ -88,6 +88,8 @@ calls! {
     Post "/v1/mounts" MountVolume => Mounted, |call, service| service.mount(call);
     Delete "/v1/mounts" Unmount => Unmounted, |call, service| service.unmount(call);
     Post "/v1/mounts/all" MountAll => AllMounted, |_call, service| service.mount_all();
+    Get "/v1/volumes/{volume}/stats" VolumeStats => StatsReport,
+        |call, service| service.volume_stats(call);
     Get "/v1/status" DaemonStatus => StatusReport, |_call, service| Ok(service.status());
     Post "/v1/daemon/keep" KeepDaemon => Done, |_call, service| service.keep().map(|()| Done {});
     Post "/v1/daemon/stop" StopDaemon => Done,

@@ -49,7 +49,7 @@ pub use flush::FlushReport;
 pub use flush_helper::{SUBCOMMAND as FLUSH_SUBCOMMAND, helper_main as flush_helper_main};
 pub use holders::{Holder, holders};
 pub use mount_table::{MountEntry, mount_table, parse_mountinfo};
-pub use requests::RequestCounts;
+pub use requests::{RequestCounts, RequestReport};
 pub use session::Mount;
 pub use stale::{clean_stale, is_stale};
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::errno::Errno;
 use super::handles::Handle;
 use super::operations::Answer;
-use crate::base::Histogram;
 use crate::base::histogram::AtomicHistogram;
+use crate::base::{Clock, Histogram, SystemClock, Timestamp};
 use crate::volume::ops::{Attr, StatFs};
 
 macro_rules! opcodes {
@@ -72,6 +72,7 @@ opcodes! {
 
 /// Counts the requests of one session, from all of its threads.
 pub(crate) struct Requests {
+    since: Timestamp,
     started: Instant,
     /// By opcode.
     counters: Vec<Counters>,
@@ -84,7 +85,18 @@ struct Counters {
     bytes: AtomicU64,
 }
 
-/// The requests of one kind since the volume was mounted.
+/// What was asked of a mount.
+#[derive(Clone, Debug)]
+pub struct RequestReport {
+    /// When it was mounted.
+    pub since: Timestamp,
+    /// How long ago that was.
+    pub age: Duration,
+    /// Kinds of requests that have come at all.
+    pub kinds: Vec<RequestCounts>,
+}
+
+/// The requests of one kind.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequestCounts {
     /// FUSE's name for it.
@@ -106,18 +118,22 @@ impl Requests {
             bytes: AtomicU64::new(0),
         });
         Requests {
+            since: SystemClock::new().now(),
             started: Instant::now(),
             counters: counters.collect(),
         }
     }
 
-    /// When counting began.
-    pub(crate) fn started(&self) -> Instant {
-        self.started
+    /// What was asked until now.
+    pub(crate) fn report(&self) -> RequestReport {
+        RequestReport {
+            since: self.since,
+            age: self.started.elapsed(),
+            kinds: self.counts(),
+        }
     }
 
-    /// Kinds that have come at all.
-    pub(crate) fn counts(&self) -> Vec<RequestCounts> {
+    fn counts(&self) -> Vec<RequestCounts> {
         let counts = Opcode::ALL.iter().zip(&self.counters);
         let counts = counts.map(|(opcode, counters)| RequestCounts {
             opcode: opcode.name(),
@@ -238,7 +254,6 @@ impl Payload for u32 {
 mod tests {
     use std::sync::mpsc::{Sender, channel};
     use std::thread;
-    use std::time::Duration;
 
     use super::*;
 

@@ -30,7 +30,7 @@ use super::notify::{KernelPages, Notifications};
 use super::operations::{Operations, Shared};
 use super::owed::OwedTimes;
 use super::refresh::Refresher;
-use super::requests::{RequestCounts, Requests};
+use super::requests::{RequestReport, Requests};
 use super::{MountError, MountOptions, bdi, guard, workers};
 use crate::volume::{FsError, FsResult, Volume};
 
@@ -169,10 +169,9 @@ impl Mount {
         matches!(*self.session.phase.lock(), Phase::Running)
     }
 
-    /// What the kernel has asked for since it was mounted, kind by kind, and how long that is ago.
-    pub fn requests(&self) -> (Vec<RequestCounts>, Duration) {
-        let requests = &self.session.requests;
-        (requests.counts(), requests.started().elapsed())
+    /// What was asked of it since it was mounted.
+    pub fn requests(&self) -> RequestReport {
+        self.session.requests.report()
     }
 
     /// Whether the volume may be rolled back while it is mounted: the kernel can be told to drop

@@ -48,6 +48,8 @@ pub(super) struct Shared {
     /// Files there are.
     pub(super) files: AtomicU64,
     pub(super) poisoned: AtomicBool,
+    /// Flushes since the opening.
+    pub(super) syncs: AtomicU64,
 }
 
 impl Journal {
@@ -145,6 +147,7 @@ impl Journal {
                 growth_blocked: AtomicBool::new(false),
                 files: AtomicU64::new(u64::from(files)),
                 poisoned: AtomicBool::new(false),
+                syncs: AtomicU64::new(0),
             }),
         })
     }
@@ -186,6 +189,17 @@ impl Journal {
     /// full up to one file's bytes below that. Takes no lock.
     pub fn fill(&self) -> (u64, u64) {
         self.shared.fill()
+    }
+
+    /// End of the last appended record. Takes no lock.
+    pub fn end(&self) -> Lsn {
+        Lsn(self.shared.appended.load(Ordering::Acquire))
+    }
+
+    /// How often the log was flushed to the medium since the opening; one flush serves all who
+    /// wait for it.
+    pub fn syncs(&self) -> u64 {
+        self.shared.syncs.load(Ordering::Relaxed)
     }
 
     /// Whether a write or sync failed; the call that failed has returned the error.

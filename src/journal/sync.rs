@@ -87,6 +87,7 @@ impl Leader<'_> {
         for (_, file) in &self.files {
             file.sync(step).map_err(JournalError::Disk)?;
         }
+        shared.syncs.fetch_add(1, Ordering::Relaxed);
         #[cfg(test)]
         let target = match is_sabotaged(Sabotage::JournalEndAfterSync) {
             true => shared.writer.lock().position.lsn.0,

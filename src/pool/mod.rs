@@ -40,8 +40,9 @@ pub use policy::Policy;
 pub use records::MadeBy;
 pub use repair::RepairOptions;
 pub use types::{
-    DiffReport, DroppedRecords, JournalCut, LostRecords, NewSnapshot, NewVolume, PoolOptions,
-    PoolSpace, PoolStatus, Rollback, SetVolume, SnapshotInfo, SpaceUse, TrashInfo, VolumeInfo,
+    Collected, DiffReport, DroppedRecords, JournalCut, LostRecords, NewSnapshot, NewVolume,
+    PoolOptions, PoolSpace, PoolStatus, Rollback, SetVolume, SnapshotInfo, SpaceUse, TrashInfo,
+    VolumeInfo,
 };
 
 use self::catalog::Catalog;
@@ -110,11 +111,8 @@ impl Pool {
 
     /// Its state in numbers.
     pub fn status(&self) -> PoolStatus {
-        let (journal_bytes, journal_capacity) = self
-            .shared
-            .journal
-            .get()
-            .map_or((0, 0), |journal| journal.fill());
+        let journal = self.shared.journal.get();
+        let (journal_bytes, journal_capacity) = journal.map_or((0, 0), |journal| journal.fill());
         let store = self.shared.store.stats();
         PoolStatus {
             id: self.id,
@@ -123,11 +121,18 @@ impl Pool {
             dirty_bytes: self.shared.admission.dirty(),
             journal_bytes,
             journal_capacity,
+            journal_appended: journal.map_or(0, |journal| journal.end().0),
+            journal_syncs: journal.map_or(0, Journal::syncs),
             segment_bytes: store.stored_bytes,
             segments: store.segments,
+            blocks_put: store.blocks_put,
+            bytes_put: store.bytes_put,
             free_bytes: self.shared.disk.space().map_or(0, |space| space.free),
             dedup_hits: store.dedup_hits,
+            dedup_bytes: store.dedup_bytes,
+            block_cache_bytes: store.cache_bytes,
             checkpoints: self.checkpoints.load(Ordering::Relaxed),
+            collected: self.gc.collected(),
             is_full: self.shared.admission.room() < Room::Enough,
             poisoned: self
                 .volumes()

@@ -270,20 +270,46 @@ pub struct PoolStatus {
     pub journal_bytes: u64,
     /// Bytes that the journal may hold.
     pub journal_capacity: u64,
+    /// Bytes appended to the journal since the pool was made, with what was skipped at the ends of
+    /// files and sectors.
+    pub journal_appended: u64,
+    /// Flushes of the journal since the opening.
+    pub journal_syncs: u64,
     /// Bytes of all segments.
     pub segment_bytes: u64,
     /// Segment files.
     pub segments: u64,
+    /// Blocks that were to be stored since the opening, those found stored among them.
+    pub blocks_put: u64,
+    /// Content of these blocks in bytes.
+    pub bytes_put: u64,
     /// Bytes free on the host's disk.
     pub free_bytes: u64,
     /// Blocks that were stored already when they were written, since the opening.
     pub dedup_hits: u64,
+    /// Content of these in bytes.
+    pub dedup_bytes: u64,
+    /// Bytes held by the cache of decompressed blocks.
+    pub block_cache_bytes: u64,
     /// Checkpoints since the opening.
     pub checkpoints: u64,
+    /// Garbage that was collected since the opening.
+    pub collected: Collected,
     /// Whether the host's disk was found full, so that whatever needs room is refused.
     pub is_full: bool,
     /// Volumes that take no more changes, and why.
     pub poisoned: BTreeMap<VolumeName, String>,
+}
+
+/// What collections of garbage have done. Bytes are those of frames: as stored, with headers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Collected {
+    /// Frames that were moved, because they are in use, in bytes.
+    pub moved_bytes: u64,
+    /// Segments that were deleted.
+    pub removed_segments: u64,
+    /// What this gave back to the disk, after what was moved.
+    pub freed_bytes: u64,
 }
 
 /// What a pool takes of its disk, and who takes it. In bytes; frames as stored, with headers.

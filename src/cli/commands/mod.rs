@@ -13,5 +13,6 @@ pub(crate) mod restore;
 pub(crate) mod rollback;
 pub(crate) mod scrub;
 pub(crate) mod snapshot;
+pub(crate) mod stats;
 pub(crate) mod umount;
 pub(crate) mod volume;

@@ -11,6 +11,7 @@ mod policies;
 mod rollback;
 mod snapshots;
 mod space;
+mod stats;
 mod volumes;
 
 pub(in crate::daemon) use keep::hint_to_let_go;

@@ -13,6 +13,7 @@ mod earlier;
 mod keep;
 mod policy;
 mod space;
+mod stats;
 mod text;
 
 pub use crate::transfer::Exported;
@@ -20,6 +21,7 @@ pub use earlier::*;
 pub use keep::*;
 pub use policy::*;
 pub use space::*;
+pub use stats::*;
 
 /// A volume or one of its snapshots: what can be mounted. Prints as `pgdata` or `pgdata@before`,
 /// which is also the source in /proc/mounts.

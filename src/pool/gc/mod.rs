@@ -41,7 +41,7 @@ use self::plan::Plan;
 pub(super) use self::round::Round;
 pub(super) use self::walk::half;
 pub(super) use self::worker::GcWorker;
-use super::{Pool, PoolError, PoolResult};
+use super::{Collected, Pool, PoolError, PoolResult};
 use crate::base::SegmentId;
 use crate::base::progress::Progress;
 
@@ -98,6 +98,16 @@ pub struct GcReport {
     pub freed_bytes: u64,
     /// Segments that stay, because a frame in them is needed and damaged.
     pub damaged: Vec<SegmentId>,
+}
+
+impl GcReport {
+    fn collected(&self) -> Collected {
+        Collected {
+            moved_bytes: self.moved_bytes,
+            removed_segments: self.removed,
+            freed_bytes: self.freed_bytes,
+        }
+    }
 }
 
 impl Pool {
@@ -157,7 +167,10 @@ impl Pool {
                 options.patience.stored_bytes_max = report.live_bytes * (100 + 2 * percent) / 100;
             }
             for segments in rounds {
-                Round::run(self, segments, &options, &mut report, (progress, total))?;
+                let before = report.collected();
+                let outcome = Round::run(self, segments, &options, &mut report, (progress, total));
+                self.gc.note(before, report.collected());
+                outcome?;
             }
             self.look_for_room();
         }

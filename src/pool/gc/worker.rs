@@ -9,7 +9,7 @@ use crate::base::progress::Progress;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::thread::{self, JoinHandle};
 use crate::base::sync::{Condvar, Mutex};
-use crate::pool::{Pool, PoolError};
+use crate::pool::{Collected, Pool, PoolError};
 use crate::volume::core::admission::Room;
 
 /// Nice value of the thread: behind everybody who works.
@@ -24,6 +24,8 @@ const GROWTH_BYTES_MIN: u64 = 64 << 20;
 pub(in crate::pool) struct GcWorker {
     told: Arc<Told>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// By this thread, or for whoever asked.
+    collected: Mutex<Collected>,
 }
 
 #[derive(Default)]
@@ -68,6 +70,19 @@ impl GcWorker {
     /// Something was deleted.
     pub(in crate::pool) fn want(&self) {
         self.told.state.lock().is_wanted = true;
+    }
+
+    /// A round has ended; these are a report's sums before and after it.
+    pub(super) fn note(&self, before: Collected, after: Collected) {
+        let mut sums = self.collected.lock();
+        sums.moved_bytes += after.moved_bytes - before.moved_bytes;
+        sums.removed_segments += after.removed_segments - before.removed_segments;
+        sums.freed_bytes += after.freed_bytes.saturating_sub(before.freed_bytes);
+    }
+
+    /// What was collected since the opening.
+    pub(in crate::pool) fn collected(&self) -> Collected {
+        *self.collected.lock()
     }
 
     /// Ends the thread, and what it does, at its next frame.
