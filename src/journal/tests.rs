@@ -249,6 +249,7 @@ fn sync_without_anything_new_does_not_flush() {
         (journal.durable(), fixture.disk.syncs_started()),
         (lsn, before + 1)
     );
+    assert_eq!((journal.end(), journal.syncs()), (lsn, 1));
 }
 
 /// While one flush runs, all others who need one wait, and one further flush serves them all.

@@ -15,6 +15,7 @@ mod pools;
 mod restore;
 mod snapshots;
 mod space;
+mod stats;
 mod trash;
 mod users;
 mod volumes;
@@ -82,6 +83,7 @@ fn version_and_help_are_everywhere() {
         "scrub",
         "gc",
         "df",
+        "stats",
         "policy",
         "policy set",
         "policy show",

@@ -86,6 +86,13 @@ fn garbage_is_given_back_and_nothing_else() {
     let done = collect(&pool);
     assert!(done.removed > 0 && done.removed == done.chosen, "{done:?}");
     assert!(done.freed_bytes > 4 * FILE as u64, "{done:?}");
+    let counted = pool.status().collected;
+    let counted = (
+        counted.removed_segments,
+        counted.moved_bytes,
+        counted.freed_bytes,
+    );
+    assert_eq!(counted, (done.removed, done.moved_bytes, done.freed_bytes));
     assert_half(&pool);
     assert_sound(&pool);
     pool.close().unwrap();

@@ -104,7 +104,7 @@ fn ended(source: &Source, mut error: ServiceError) -> Failure {
     let what = match error.kind {
         Kind::NotFound => format!("'{source}' was unmounted while it was watched"),
         Kind::Unreachable | Kind::Stopping => {
-            format!("the daemon of '{source}' ended while it was watched")
+            format!("the mount of '{source}' and its daemon ended while it was watched")
         }
         _ => return error.into(),
     };
@@ -389,7 +389,7 @@ mod tests {
             ),
             (
                 Kind::Unreachable,
-                "the daemon of 'db' ended while it was watched: why",
+                "the mount of 'db' and its daemon ended while it was watched: why",
             ),
             (Kind::Failed, "why"),
         ] {
