@@ -62,13 +62,14 @@ impl Args {
             snapshot: self.source.snapshot.clone(),
         };
         let report = context.access.call(By::Anyone, &call)?;
-        match self.watch {
-            Some(interval) => self.watch(context, &call, report, interval),
-            None => Ok(match self.format {
-                Format::Json => output::json(&without_latencies(report))?,
-                Format::Table => output::text(&text(&report))?,
-            }),
+        if let Some(interval) = self.watch {
+            return self.watch(context, &call, report, interval);
         }
+        match self.format {
+            Format::Json => output::json(&without_latencies(report))?,
+            Format::Table => output::text(&text(&report))?,
+        }
+        Ok(())
     }
 
     fn watch(
