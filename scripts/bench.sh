@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# volfs beside other filesystems on the same disk, in the same minutes: fio, small files, pgbench, in
-# interleaved rounds. Writes docs/benchmarks.md, its chart, and target/bench/results.json.
+# volfs beside other filesystems on the same disk, in the same minutes: fio, files, a compiler, and
+# databases, in interleaved rounds. Writes docs/benchmarks.md, its chart, and
+# target/bench/results.json.
 # Usage: scripts/bench.sh [--quick] [--peers LIST] [--only LIST] [FOLDER]
-#        scripts/bench.sh --cost|--snapshots [FOLDER]    (default FOLDER: a temporary one; needs 24 GiB)
+#        scripts/bench.sh --list
+#        scripts/bench.sh --cost|--snapshots [FOLDER]    (default FOLDER: a temporary one; needs 32 GiB)
 #   --quick      small and short, and only prints: shows that everything works
-#   --peers      of btrfs,xfs,zfs,bindfs (default: all); ext4 stands for what lies below
+#   --peers      of btrfs,xfs,zfs,bindfs (default: all; "" for none); ext4, what lies below, is always
+#                there
 #   --only       workloads by their short names, and only prints
+#   --list       prints the workloads: short name, name, what it does
 #   --cost       counts instead: what a commit costs in requests, system calls, flushes and bytes
 #   --snapshots  the time that snapshots and clones take, idle and beside pgbench, and memory
 # Environment: VOLFS_ROUNDS (default 3). VOLFS_AGAINST: another binary of volfs, measured in the same
@@ -15,7 +19,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 usage() {
-    sed -n '2,13s/^# //p' "$0" >&2
+    sed -n '2,17s/^# //p' "$0" >&2
     exit 2
 }
 
@@ -25,6 +29,7 @@ while [ $# -gt 0 ]; do
     --quick) quick=yes ;;
     --peers) peers=${2?--peers needs a list} && shift ;;
     --only) only=${2:?--only needs a list} && shift ;;
+    --list) mode=list ;;
     --cost) mode=cost ;;
     --snapshots) mode=snapshots ;;
     -*) usage ;;
@@ -32,6 +37,9 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+if [ "$mode" = list ]; then
+    exec cargo run --quiet --release -p volfs-bench -- list
+fi
 [ "$(id -u)" = 0 ] || { echo "bench: run as root" >&2; exit 1; }
 
 scripts/setup.sh build
@@ -45,13 +53,20 @@ chmod 755 "$scratch"
 
 if [ "$mode" = peers ]; then
     scripts/setup.sh bench
-    trap 'remove_scratch "$scratch"' EXIT
+    # The other servers end with the benchmark; Postgres has left it when it runs.
+    cleanup_peers() {
+        local data
+        for data in "$scratch"/mnt/*/pg; do stop_postgres "$data" immediate || true; done
+        remove_scratch "$scratch"
+    }
+    trap cleanup_peers EXIT
     trap 'exit 130' INT TERM
     results=target/bench
     arguments=(--volfs "$VOLFS_BIN" --jobs bench/fio --folder "$scratch" --results "$results"
+        --peers "${peers:-ext4}"
         --rounds "${VOLFS_ROUNDS:-3}" ${VOLFS_AGAINST:+--against "$VOLFS_AGAINST"}
-        ${quick:+--quick} ${only:+--only "$only"} ${peers:+--peers "$peers"})
-    cargo run --quiet --release -p volfs-bench -- "${arguments[@]}"
+        ${quick:+--quick} ${only:+--only "$only"})
+    cargo run --quiet --release -p volfs-bench -- run "${arguments[@]}"
     [ -z "$quick$only" ] || exit 0
     cp "$results/ratios.svg" docs/benchmarks.svg
     {

@@ -1,5 +1,7 @@
 //! Programs that the benchmarks run.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -7,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Who runs Postgres.
+/// Who runs the servers: they refuse to be run by root, or check less of what they do then.
 const DATABASE_USER: &str = "postgres";
 const POLL: Duration = Duration::from_millis(100);
 
@@ -18,15 +20,28 @@ pub fn command<'a>(program: &str, arguments: impl IntoIterator<Item = &'a str>) 
     command
 }
 
-/// The same, run by the user of the databases in the same process.
+/// The same, run by the user of the databases in the same process. It ends with the benchmark.
 pub fn as_database_user(program: &Path) -> Command {
     let mut command = command(
         "setpriv",
         ["--reuid", DATABASE_USER, "--regid", DATABASE_USER],
     );
-    command.args(["--init-groups", "--"]).arg(program);
+    command.args(["--init-groups", "--pdeathsig", "KILL", "--"]);
+    command.arg(program);
     command.current_dir("/");
     command
+}
+
+/// Makes a folder that only the user of the databases, and root, may look into.
+///
+/// # Errors
+/// It cannot be made, or there is no such user.
+pub fn give_to_database_user(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let owner = format!("{DATABASE_USER}:{DATABASE_USER}");
+    run(&mut command("chown", [owner.as_str(), text(folder)?]))?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    Ok(())
 }
 
 /// Runs it; what it prints.

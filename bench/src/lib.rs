@@ -4,11 +4,15 @@
 //! main        workloads on a volume beside other filesystems: `scripts/bench.sh`
 //! peers       the filesystems
 //! workloads   what is run on each, and how it is measured
+//! outcome     what one run tells
 //! report      medians, ratios, tables and charts
+//! command     programs that are run to their end
+//! process     what the kernel counts for a process
 //! bin         programs that measure a single question
 //! ```
 
 pub mod command;
+pub mod outcome;
 pub mod peers;
 pub mod process;
 pub mod report;

@@ -4,21 +4,31 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser};
 
 use volfs_bench::command::{command, run};
 use volfs_bench::peers::{Kind, Peer};
 use volfs_bench::report::{Report, Sample};
-use volfs_bench::workloads::{self, Postgres, Size, Workload};
+use volfs_bench::workloads::{self, Places, Postgres, Run, Size, Workload};
 
 const MIB: u64 = 1 << 20;
 
 /// Measures a volume beside other filesystems on the same disk.
 #[derive(Parser)]
 #[command(name = "volfs-bench")]
+enum Command {
+    /// Prints the workloads
+    List,
+    /// Measures
+    Run(Arguments),
+}
+
+#[derive(Args)]
 struct Arguments {
     /// What to compare with; ext4 is always there: the filesystem that everything lies on
     #[arg(long, value_delimiter = ',', default_value = "btrfs,xfs,zfs,bindfs")]
@@ -30,7 +40,7 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
     /// Only these workloads, by their short names
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = names())]
     only: Vec<String>,
     /// The program to measure
     #[arg(long)]
@@ -49,10 +59,36 @@ struct Arguments {
     results: PathBuf,
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    let chosen = chosen(&arguments.only)?;
-    let size = size_of(&arguments);
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(workloads::ALL.map(|one| one.job))
+}
+
+fn main() -> ExitCode {
+    let done = match Command::parse() {
+        Command::List => {
+            list();
+            Ok(())
+        }
+        Command::Run(arguments) => compare(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list() {
+    for one in workloads::ALL {
+        println!("{:<22}{}: {}", one.job, one.name, one.about);
+    }
+}
+
+fn compare(arguments: &Arguments) -> Result<()> {
+    let chosen = chosen(&arguments.only);
+    let size = size_of(arguments.quick);
     fs::create_dir_all(&arguments.results)?;
     let mut kinds = vec![Kind::Ext4, Kind::Volfs];
     if arguments.against.is_some() {
@@ -63,22 +99,19 @@ fn main() -> Result<()> {
             kinds.push(*kind);
         }
     }
-    let image_bytes = 4 * size.file_bytes + 16 * MIB * u64::from(size.scale) * 4 + (2 << 30);
-    let peers = kinds.iter().map(|kind| {
-        let program = match (kind, &arguments.against) {
-            (Kind::Against, Some(other)) => other,
-            _ => &arguments.volfs,
-        };
-        Peer::make(*kind, &arguments.folder, program, image_bytes).with_context(|| kind.name())
-    });
-    let peers: Vec<Peer> = peers.collect::<Result<_>>()?;
+    let peers = make_peers(arguments, &kinds, &size)?;
     let mut report = Report {
-        machine: machine(&arguments)?,
+        machine: machine(arguments)?,
         reference: Kind::Ext4.name(),
         peers: kinds.iter().map(|kind| kind.name()).collect(),
+        judged: Kind::Volfs.name(),
+        bars: chosen
+            .iter()
+            .filter_map(|one| Some((one.name, one.bar?)))
+            .collect(),
         samples: Vec::new(),
     };
-    measure(&arguments, &chosen, &peers, &size, &mut report)?;
+    measure(arguments, &chosen, &peers, &size, &mut report)?;
     let file = |name: &str| arguments.results.join(name);
     fs::write(file("results.json"), serde_json::to_string_pretty(&report)?)?;
     let table = format!("{}\n{}", report.table(), report.latencies());
@@ -88,40 +121,49 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn chosen(only: &[String]) -> Result<Vec<Workload>> {
-    let known = |name: &&String| workloads::ALL.iter().any(|one| one.job == **name);
-    let names: Vec<_> = workloads::ALL.iter().map(|one| one.job).collect();
-    if let Some(name) = only.iter().find(|name| !known(name)) {
-        anyhow::bail!("there is no workload '{name}': {}", names.join(", "));
-    }
-    let is_chosen = |one: &&Workload| only.is_empty() || only.iter().any(|name| name == one.job);
-    Ok(workloads::ALL.iter().filter(is_chosen).copied().collect())
+fn make_peers(arguments: &Arguments, kinds: &[Kind], size: &Size) -> Result<Vec<Peer>> {
+    // Room for what all workloads leave, and as much again for what they have removed; an image is
+    // sparse.
+    let written = 4 * size.file_bytes + size.stream_bytes + 64 * MIB * u64::from(size.scale);
+    let peers = kinds.iter().map(|kind| {
+        let program = match (kind, &arguments.against) {
+            (Kind::Against, Some(other)) => other,
+            _ => &arguments.volfs,
+        };
+        Peer::make(*kind, &arguments.folder, program, 2 * written + (2 << 30))
+            .with_context(|| kind.name())
+    });
+    peers.collect()
 }
 
-fn size_of(arguments: &Arguments) -> Size {
-    let jobs = arguments.jobs.clone();
-    match arguments.quick {
+fn chosen(only: &[String]) -> Vec<Workload> {
+    let is_chosen = |one: &Workload| only.is_empty() || only.iter().any(|name| name == one.job);
+    workloads::ALL.into_iter().filter(is_chosen).collect()
+}
+
+fn size_of(is_quick: bool) -> Size {
+    match is_quick {
         true => Size {
             file_bytes: 64 * MIB,
+            stream_bytes: 128 * MIB,
             time: Duration::from_secs(2),
             files: 2000,
             scale: 2,
-            pgbench_time: Duration::from_secs(3),
-            jobs,
+            server_time: Duration::from_secs(3),
         },
         false => Size {
             file_bytes: 512 * MIB,
+            stream_bytes: 1024 * MIB,
             time: Duration::from_secs(10),
             files: 20_000,
             scale: 30,
-            pgbench_time: Duration::from_secs(30),
-            jobs,
+            server_time: Duration::from_secs(30),
         },
     }
 }
 
-/// All rounds: first what works on files, then what needs a server, which keeps a filesystem from
-/// being unmounted.
+/// All rounds: first what works on files, then what needs a server that stays up, which keeps a
+/// filesystem from being unmounted.
 fn measure(
     arguments: &Arguments,
     chosen: &[Workload],
@@ -129,12 +171,21 @@ fn measure(
     size: &Size,
     report: &mut Report,
 ) -> Result<()> {
+    let places = Places {
+        jobs: arguments.jobs.clone(),
+    };
+    let on = |peer, postgres| Run {
+        peer,
+        postgres,
+        size,
+        places: &places,
+    };
     let (with_server, without): (Vec<Workload>, _) =
         chosen.iter().partition(|one| one.needs_postgres());
     for round in 0..arguments.rounds {
         for workload in &without {
             for peer in peers {
-                take(workload, peer, None, size, round, report)?;
+                take(workload, &on(peer, None), round, report)?;
             }
         }
     }
@@ -152,39 +203,36 @@ fn measure(
     for round in 0..arguments.rounds {
         for workload in &with_server {
             for (peer, server) in peers.iter().zip(&servers) {
-                take(workload, peer, Some(server), size, round, report)?;
+                take(workload, &on(peer, Some(server)), round, report)?;
             }
         }
     }
     Ok(())
 }
 
-fn take(
-    workload: &Workload,
-    peer: &Peer,
-    server: Option<&Postgres>,
-    size: &Size,
-    round: u32,
-    report: &mut Report,
-) -> Result<()> {
-    let name = peer.kind.name();
-    let before = peer.duplicates()?;
-    let figures = workload
-        .run(peer, server, size, fresh_seed()?)
+fn take(workload: &Workload, on: &Run, round: u32, report: &mut Report) -> Result<()> {
+    let name = on.peer.kind.name();
+    let before = on.peer.duplicates()?;
+    let outcome = workload
+        .run(on, fresh_seed()?)
         .with_context(|| format!("{} on {name}", workload.name))?;
     // A daemon that was started anew counts from zero.
-    let after = peer.duplicates()?;
+    let after = on.peer.duplicates()?;
     let duplicates = after
         .zip(before)
         .map(|(after, before)| match after < before {
             true => after,
             false => after - before,
         });
-    let (_, value) = *figures.first().context("a run tells something")?;
+    let others = outcome.others.iter();
+    let others: String = others
+        .map(|(other, value)| format!(", {other} {value:.1}"))
+        .collect();
     println!(
-        "round {}, {}, {name}: {value:.1} {}",
+        "round {}, {}, {name}: {:.1} {}{others}",
         round + 1,
         workload.name,
+        outcome.value,
         workload.unit
     );
     report.samples.push(Sample {
@@ -192,8 +240,9 @@ fn take(
         unit: workload.unit,
         peer: name,
         round,
-        value,
-        figures: figures.into_iter().collect(),
+        value: outcome.value,
+        others: outcome.others.into_iter().collect(),
+        latencies: outcome.latencies,
         duplicates,
     });
     Ok(())

@@ -20,9 +20,11 @@ const ZFS_POOL: &str = "volfsbench";
 pub enum Kind {
     /// A folder of the filesystem that everything lies on: what ratios refer to.
     Ext4,
-    /// A mounted volume.
+    /// A mounted volume; always there.
+    #[value(skip)]
     Volfs,
-    /// A mounted volume of another build of volfs.
+    /// A mounted volume of another build of volfs; there when there is one.
+    #[value(skip)]
     Against,
     /// btrfs on a loop device, with LZO and checksums.
     Btrfs,

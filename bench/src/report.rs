@@ -7,21 +7,25 @@ use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use serde::Serialize;
 
+use crate::outcome::Latency;
+
 /// One run of one workload on one filesystem.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Sample {
     /// Name of the workload.
     pub workload: &'static str,
-    /// Of the first figure.
+    /// Of the value.
     pub unit: &'static str,
     /// Name of the filesystem.
     pub peer: &'static str,
     /// From 0 on.
     pub round: u32,
-    /// The first figure: more is better.
+    /// More is better.
     pub value: f64,
-    /// All figures by name.
-    pub figures: BTreeMap<&'static str, f64>,
+    /// What else the run tells, by name with its unit.
+    pub others: BTreeMap<&'static str, f64>,
+    /// Of each kind of call that is measured by itself.
+    pub latencies: Vec<Latency>,
     /// Blocks that were stored already, of those written in this run, of volfs.
     pub duplicates: Option<u64>,
 }
@@ -35,6 +39,10 @@ pub struct Report {
     pub reference: &'static str,
     /// Names of all, in order.
     pub peers: Vec<&'static str>,
+    /// Name of the filesystem that has to reach the bars.
+    pub judged: &'static str,
+    /// The least ratios that it is meant to reach, by workload.
+    pub bars: BTreeMap<&'static str, f64>,
     /// In the order in which they were taken.
     pub samples: Vec<Sample>,
 }
@@ -43,6 +51,22 @@ pub struct Report {
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len().checked_sub(1)? / 2).copied()
+}
+
+/// Cells of a table: medians of the rounds' percentiles, and the longest of all.
+fn times(rounds: &[&Latency]) -> String {
+    let middle = |us: fn(&Latency) -> Option<f64>| {
+        median(rounds.iter().filter_map(|latency| us(latency)).collect())
+    };
+    let longest = rounds.iter().filter_map(|latency| latency.max_us);
+    let cells = [
+        middle(|latency| latency.p50_us),
+        middle(|latency| latency.p99_us),
+        middle(|latency| latency.p999_us),
+        longest.reduce(f64::max),
+    ];
+    let cells = cells.map(|cell| cell.map_or("-".to_owned(), |us| format!("{us:.0}")));
+    cells.join(" | ")
 }
 
 impl Report {
@@ -77,28 +101,56 @@ impl Report {
         found
     }
 
-    fn median_of(&self, workload: &str, peer: &str, figure: &str) -> Option<f64> {
-        let figures = self.of(workload, peer);
-        median(
-            figures
-                .filter_map(|sample| sample.figures.get(figure).copied())
-                .collect(),
-        )
+    /// Latencies of one kind of call of a workload on a filesystem, a round each.
+    fn rounds<'a>(
+        &'a self,
+        workload: &'a str,
+        peer: &'a str,
+        calls: &'a str,
+    ) -> impl Iterator<Item = &'a Latency> {
+        let latencies = self.of(workload, peer).flat_map(|one| &one.latencies);
+        latencies.filter(move |latency| latency.calls == calls)
     }
 
-    /// The table in Markdown: the reference in its unit, the others as ratios to it, medians of
-    /// those of each round with the spread; and what volfs had stored already.
+    /// Kinds of calls of a workload, in order.
+    fn calls(&self, workload: &str) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        for sample in self.samples.iter().filter(|one| one.workload == workload) {
+            for latency in &sample.latencies {
+                if !found.contains(&latency.calls) {
+                    found.push(latency.calls);
+                }
+            }
+        }
+        found
+    }
+
+    /// The bar of a workload, marked when it is missed.
+    fn bar(&self, workload: &str) -> String {
+        let Some(bar) = self.bars.get(workload) else {
+            return "-".to_owned();
+        };
+        match self.ratio(workload, self.judged) {
+            Some((middle, ..)) if middle < *bar => format!("**{bar:.2} missed**"),
+            _ => format!("{bar:.2}"),
+        }
+    }
+
+    /// The table in Markdown: the reference in its unit, the bar, the others as ratios to the
+    /// reference, medians of those of each round with the spread; and what volfs had stored
+    /// already.
     pub fn table(&self) -> String {
         let others = || self.peers.iter().filter(|peer| **peer != self.reference);
-        let mut text = format!("| workload | {} |", self.reference);
+        let mut text = format!("| workload | {} | bar |", self.reference);
         others().for_each(|peer| text.push_str(&format!(" {peer} |")));
-        text.push_str(" duplicates |\n|---|---:|");
+        text.push_str(" duplicates |\n|---|---:|---:|");
         others().for_each(|_| text.push_str("---:|"));
         text.push_str("---:|\n");
         for (workload, unit) in self.workloads() {
             let values = self.of(workload, self.reference).map(|sample| sample.value);
             let reference = median(values.collect()).unwrap_or(f64::NAN);
-            text.push_str(&format!("| {workload} | {reference:.0} {unit} |"));
+            let bar = self.bar(workload);
+            text.push_str(&format!("| {workload} | {reference:.0} {unit} | {bar} |"));
             for peer in others() {
                 match self.ratio(workload, peer) {
                     Some((middle, least, most)) => {
@@ -114,21 +166,19 @@ impl Report {
         text
     }
 
-    /// Latencies in Markdown, in microseconds: medians of the rounds.
+    /// Latencies in Markdown, in microseconds: medians of the rounds, and the longest of all.
     pub fn latencies(&self) -> String {
-        let names = ["p50 us", "p99 us", "p99.9 us"];
-        let mut text =
-            "| workload | filesystem | p50 | p99 | p99.9 |\n|---|---|---:|---:|---:|\n".to_owned();
+        let mut text = "| workload | calls | filesystem | p50 us | p99 us | p99.9 us | max us |\n\
+                        |---|---|---|---:|---:|---:|---:|\n"
+            .to_owned();
         for (workload, _) in self.workloads() {
-            for peer in &self.peers {
-                let found = names.map(|name| self.median_of(workload, peer, name));
-                if found.iter().any(Option::is_some) {
-                    let found =
-                        found.map(|one| one.map_or("-".to_owned(), |us| format!("{us:.0}")));
-                    text.push_str(&format!(
-                        "| {workload} | {peer} | {} |\n",
-                        found.join(" | ")
-                    ));
+            for calls in self.calls(workload) {
+                for peer in &self.peers {
+                    let rounds: Vec<_> = self.rounds(workload, peer, calls).collect();
+                    if !rounds.is_empty() {
+                        let times = times(&rounds);
+                        text.push_str(&format!("| {workload} | {calls} | {peer} | {times} |\n"));
+                    }
                 }
             }
         }
@@ -200,7 +250,13 @@ mod tests {
             peer,
             round,
             value,
-            figures: [("p50 us", 1000.0 / value)].into(),
+            others: BTreeMap::new(),
+            latencies: vec![Latency {
+                calls: "sync",
+                p50_us: Some(1000.0 / value),
+                max_us: Some(5000.0 / value),
+                ..Latency::default()
+            }],
             duplicates: (peer == "volfs").then_some(3),
         }
     }
@@ -214,6 +270,8 @@ mod tests {
             machine: BTreeMap::new(),
             reference: "ext4",
             peers: vec!["ext4", "volfs"],
+            judged: "volfs",
+            bars: [("append", 0.8)].into(),
             samples: samples.collect(),
         }
     }
@@ -223,12 +281,27 @@ mod tests {
     fn ratios_are_those_of_rounds() {
         let table = report().table();
         let line = table.lines().last().unwrap();
-        assert_eq!(line, "| append | 100 IOPS | 0.75 (0.50-2.00) | 9 |");
-        let latencies = report().latencies();
-        assert!(
-            latencies.contains("| append | volfs | 7 | - | - |"),
-            "{latencies}"
+        assert_eq!(
+            line,
+            "| append | 100 IOPS | **0.80 missed** | 0.75 (0.50-2.00) | 9 |"
         );
+    }
+
+    /// A bar that is reached is not marked, and a workload need not have one.
+    #[test]
+    fn bars_are_marked_when_they_are_missed() {
+        let mut report = report();
+        report.bars = [("append", 0.75)].into();
+        assert_eq!(report.bar("append"), "0.75");
+        assert_eq!(report.bar("another"), "-");
+    }
+
+    /// Percentiles are those of the round in the middle, and the longest call is that of all.
+    #[test]
+    fn latencies_have_a_line_for_each_kind_of_call() {
+        let latencies = report().latencies();
+        let line = latencies.lines().last().unwrap();
+        assert_eq!(line, "| append | sync | volfs | 7 | - | - | 100 |");
     }
 
     /// The chart has a bar for each ratio, and names what it shows.

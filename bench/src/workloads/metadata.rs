@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 
-use super::Figures;
+use crate::outcome::Outcome;
 
 /// As many as the machines have cores.
 const THREADS: u64 = 2;
 const CALLS_PER_FILE: u64 = 4;
 
 /// So many files, in a folder for each thread.
-pub(super) fn run(folder: &Path, files: u64) -> Result<Figures> {
+pub(super) fn run(folder: &Path, files: u64) -> Result<Outcome> {
     let start = Instant::now();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..THREADS)
@@ -26,7 +26,7 @@ pub(super) fn run(folder: &Path, files: u64) -> Result<Figures> {
         })
     })?;
     let calls = (files / THREADS * THREADS * CALLS_PER_FILE) as f64;
-    Ok(vec![("calls/s", calls / start.elapsed().as_secs_f64())])
+    Ok((calls / start.elapsed().as_secs_f64()).into())
 }
 
 fn work(folder: &Path, files: u64) -> std::io::Result<()> {
@@ -57,8 +57,8 @@ mod tests {
     #[test]
     fn small_files_come_and_go() {
         let folder = tempfile::tempdir().unwrap();
-        let figures = run(folder.path(), 20).unwrap();
-        assert!(figures[0].1 > 0.0, "{figures:?}");
+        let outcome = run(folder.path(), 20).unwrap();
+        assert!(outcome.value > 0.0, "{outcome:?}");
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     }
 }

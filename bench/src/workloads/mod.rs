@@ -1,6 +1,7 @@
 //! What is run on each filesystem, and how it is measured.
 
 mod fio;
+mod lines;
 mod metadata;
 mod postgres;
 
@@ -9,7 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+pub use self::lines::ALL;
 pub use self::postgres::Postgres;
+use crate::command::{command, run};
+use crate::outcome::Outcome;
 use crate::peers::Peer;
 
 /// How much of everything.
@@ -17,42 +21,59 @@ use crate::peers::Peer;
 pub struct Size {
     /// Bytes of the file that fio works on.
     pub file_bytes: u64,
-    /// Of each timed run.
+    /// Bytes of the file that is written beside commits.
+    pub stream_bytes: u64,
+    /// Of each timed run of fio.
     pub time: Duration,
     /// Files that are created, looked at, renamed and removed.
     pub files: u64,
     /// pgbench's scale: 100,000 accounts each.
     pub scale: u32,
     /// Of each run of pgbench.
-    pub pgbench_time: Duration,
-    /// Where the job files are.
+    pub server_time: Duration,
+}
+
+/// Where things are that no filesystem is measured with.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The job files of fio.
     pub jobs: PathBuf,
 }
 
-/// What one run tells: numbers by name, of which the first counts.
-pub type Figures = Vec<(&'static str, f64)>;
+/// Where and with how much a workload is run.
+pub struct Run<'a> {
+    /// The filesystem.
+    pub peer: &'a Peer,
+    /// A server on it, for those that need one.
+    pub postgres: Option<&'a Postgres>,
+    /// How much.
+    pub size: &'a Size,
+    /// What it needs beside.
+    pub places: &'a Places,
+}
 
 /// How it is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
-    /// A job of fio: MiB/s read or written.
-    Rate,
-    /// A job of fio: operations per second.
-    Operations,
+    Fio(fio::Unit),
     Metadata,
     /// pgbench with this option.
     Pgbench(Option<&'static str>),
 }
 
 /// One line of the table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Workload {
     /// In tables and in JSON.
     pub name: &'static str,
-    /// Of the first figure.
+    /// Of the value.
     pub unit: &'static str,
-    /// Name of the job file, and of the workload on the command line.
+    /// Its name on the command line, and of its job file if it has one.
     pub job: &'static str,
+    /// What it does, in a line.
+    pub about: &'static str,
+    /// The least ratio to ext4 that volfs is meant to reach.
+    pub bar: Option<f64>,
     is_cold: bool,
     kind: Kind,
 }
@@ -67,111 +88,20 @@ impl Workload {
     ///
     /// # Errors
     /// What is run fails.
-    pub fn run(
-        &self,
-        peer: &Peer,
-        postgres: Option<&Postgres>,
-        size: &Size,
-        seed: u64,
-    ) -> Result<Figures> {
+    pub fn run(&self, on: &Run, seed: u64) -> Result<Outcome> {
+        // What others have left in the page cache is not written beside this.
+        run(&mut command("sync", []))?;
         if self.is_cold {
-            peer.cool()?;
+            on.peer.cool()?;
         }
+        let (folder, size) = (on.peer.folder(), on.size);
         match self.kind {
-            Kind::Rate => fio::run(peer.folder(), self.job, size, seed, fio::Unit::Mebibytes),
-            Kind::Operations => fio::run(peer.folder(), self.job, size, seed, fio::Unit::Calls),
-            Kind::Metadata => metadata::run(peer.folder(), size.files),
-            Kind::Pgbench(option) => postgres
+            Kind::Fio(unit) => fio::run(folder, &on.places.jobs, self.job, size, seed, unit),
+            Kind::Metadata => metadata::run(folder, size.files),
+            Kind::Pgbench(option) => on
+                .postgres
                 .context("pgbench needs a server")?
-                .run(size.pgbench_time, option),
+                .run(size.server_time, option),
         }
     }
 }
-
-const fn line(name: &'static str, unit: &'static str, job: &'static str, kind: Kind) -> Workload {
-    Workload {
-        name,
-        unit,
-        job,
-        is_cold: false,
-        kind,
-    }
-}
-
-const fn cold(workload: Workload) -> Workload {
-    Workload {
-        is_cold: true,
-        ..workload
-    }
-}
-
-/// All lines, in the order in which a round runs them: what reads needs what was written before.
-pub const ALL: [Workload; 12] = [
-    line(
-        "sequential write 1 MiB + fsync",
-        "MiB/s",
-        "seq-write",
-        Kind::Rate,
-    ),
-    cold(line(
-        "sequential read, cold",
-        "MiB/s",
-        "seq-read",
-        Kind::Rate,
-    )),
-    cold(line(
-        "random read 8 KiB, cold",
-        "IOPS",
-        "rand-read",
-        Kind::Operations,
-    )),
-    line(
-        "random read 8 KiB, page cache",
-        "IOPS",
-        "rand-read-cached",
-        Kind::Operations,
-    ),
-    line(
-        "random read 8 KiB, O_DIRECT, queue 16",
-        "IOPS",
-        "rand-read-direct",
-        Kind::Operations,
-    ),
-    line(
-        "random write 8 KiB, fsync each",
-        "IOPS",
-        "rand-write-fsync",
-        Kind::Operations,
-    ),
-    line(
-        "random write 8 KiB, buffered, fsync at end",
-        "IOPS",
-        "rand-write-buffered",
-        Kind::Operations,
-    ),
-    line(
-        "WAL: append 8 KiB + fdatasync",
-        "IOPS",
-        "wal",
-        Kind::Operations,
-    ),
-    line("WAL: four writers", "IOPS", "wal-four", Kind::Operations),
-    line(
-        "create, stat, rename, unlink small files",
-        "calls/s",
-        "metadata",
-        Kind::Metadata,
-    ),
-    line(
-        "pgbench TPC-B, 8 clients",
-        "tps",
-        "pgbench-tpcb",
-        Kind::Pgbench(None),
-    ),
-    line(
-        "pgbench select-only",
-        "tps",
-        "pgbench-select",
-        Kind::Pgbench(Some("--select-only")),
-    ),
-];

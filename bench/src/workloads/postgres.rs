@@ -1,14 +1,13 @@
 //! A Postgres on a filesystem, and pgbench.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::Figures;
-use crate::command::{as_database_user, command, run, text};
+use crate::command::{as_database_user, give_to_database_user, run, text};
+use crate::outcome::Outcome;
 
 /// As Debian packages it; another one may come first in PATH.
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
@@ -24,13 +23,6 @@ fn program(name: &str) -> PathBuf {
     Path::new(PROGRAMS).join(name)
 }
 
-fn give(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder)?;
-    run(&mut command("chown", ["postgres:postgres", text(folder)?]))?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    Ok(())
-}
-
 impl Postgres {
     /// Makes a cluster in a filesystem's folder, starts it and fills pgbench's tables.
     ///
@@ -38,8 +30,8 @@ impl Postgres {
     /// One of Postgres' programs fails.
     pub fn make(folder: &Path, socket: PathBuf, scale: u32) -> Result<Postgres> {
         let data = folder.join("pg");
-        give(&data)?;
-        give(&socket)?;
+        give_to_database_user(&data)?;
+        give_to_database_user(&socket)?;
         let mut initdb = as_database_user(&program("initdb"));
         run(initdb.args(["--auth=trust", "-D", text(&data)?]))?;
         let options = format!("-k {} {SETTINGS}", text(&socket)?);
@@ -67,7 +59,7 @@ impl Postgres {
     }
 
     /// Transactions per second of eight clients, behind a checkpoint.
-    pub(super) fn run(&self, time: Duration, option: Option<&str>) -> Result<Figures> {
+    pub(super) fn run(&self, time: Duration, option: Option<&str>) -> Result<Outcome> {
         let mut psql = as_database_user(&program("psql"));
         psql.args(["-h", text(&self.socket)?, "-X", "-q", "-c", "checkpoint"]);
         run(psql.arg("postgres"))?;
@@ -79,9 +71,12 @@ impl Postgres {
             let line = told.lines().find_map(|line| line.strip_prefix(start))?;
             line.split_whitespace().next()?.parse::<f64>().ok()
         };
-        let tps = value("tps = ").context("pgbench tells no tps")?;
-        let latency = value("latency average = ").unwrap_or(f64::NAN);
-        Ok(vec![("tps", tps), ("mean us", latency * 1000.0)])
+        let mean_us = value("latency average = ").map(|milliseconds| milliseconds * 1000.0);
+        Ok(Outcome {
+            value: value("tps = ").context("pgbench tells no tps")?,
+            others: mean_us.map(|mean| ("mean us", mean)).into_iter().collect(),
+            ..Outcome::default()
+        })
     }
 }
 
