@@ -63,7 +63,7 @@ if [ "$mode" = peers ]; then
     trap 'exit 130' INT TERM
     results=target/bench
     arguments=(--volfs "$VOLFS_BIN" --jobs bench/fio --folder "$scratch" --results "$results"
-        --peers "${peers:-ext4}"
+        --source "${CARGO_TARGET_DIR:-target}/suites/redis-source" --peers "${peers:-ext4}"
         --rounds "${VOLFS_ROUNDS:-3}" ${VOLFS_AGAINST:+--against "$VOLFS_AGAINST"}
         ${quick:+--quick} ${only:+--only "$only"})
     cargo run --quiet --release -p volfs-bench -- run "${arguments[@]}"

@@ -5,7 +5,8 @@
 #   engines       libraries of storage engines, and the clients of fuse-tests/clients, into target/tools
 #   suites        Postgres' regression suite, into target/suites, and suites that are crates
 #   conformance   what tests are compared with in docs/conformance.md; not part of all
-#   bench         filesystems that volfs is measured beside; not part of all
+#   bench         what scripts/bench.sh measures with, and filesystems that volfs is measured beside,
+#                 and the source that it compiles, into target/suites; not part of all
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -118,6 +119,32 @@ install_tools() {
     done
 }
 
+# Of Redis: the C files that make the server, and the makefiles. Debian's source package, of the
+# version that it has at the time: all runs of a benchmark compile the same.
+fetch_source() {
+    local folder=${CARGO_TARGET_DIR:-target}/suites/redis-source parts
+    [ ! -e "$folder" ] || return 0
+    echo "setup: fetching the source of redis" >&2
+    mkdir -p "$(dirname "$folder")"
+    folder=$(realpath "$folder")
+    parts=('*/src/*.[ch]' '*/src/Makefile' '*/src/*.sh' '*/deps/Makefile' '*/deps/hiredis/*'
+        '*/deps/linenoise/*' '*/deps/lua/*' '*/deps/hdr_histogram/*')
+    (
+        . scripts/lib.sh
+        scratch=$(mktemp -d "${TMPDIR:-/tmp}/redis-source.XXXXXX")
+        trap 'rm -rf "$scratch"' EXIT
+        private_apt "$scratch"
+        cd "$scratch"
+        apt-get update -qq
+        apt-get source -qq --download-only redis >/dev/null
+        mkdir source
+        tar -xf redis_*.orig.tar.* -C source --strip-components=1 --wildcards "${parts[@]}"
+        rm -rf "$folder.new"
+        cp -r source "$folder.new"
+    )
+    mv "$folder.new" "$folder"
+}
+
 check_fuse() {
     [ -e /dev/fuse ] || modprobe fuse 2>/dev/null || true
     if [ ! -e /dev/fuse ]; then
@@ -137,7 +164,11 @@ engines)
     build_clients
     ;;
 conformance) install_packages "${needs_conformance[@]}" ;;
-bench) install_packages "${needs_bench[@]}" && check_fuse ;;
+bench)
+    install_packages "${needs_build[@]}" "${needs_databases[@]}" "${needs_bench[@]}"
+    fetch_source
+    check_fuse
+    ;;
 suites)
     install_packages "${needs_build[@]}" "${needs_databases[@]}"
     scripts/postgres-suite.sh

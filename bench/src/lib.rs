@@ -6,12 +6,14 @@
 //! workloads   what is run on each, and how it is measured
 //! outcome     what one run tells
 //! report      medians, ratios, tables and charts
+//! fresh       bytes that were never written before
 //! command     programs that are run to their end
 //! process     what the kernel counts for a process
 //! bin         programs that measure a single question
 //! ```
 
 pub mod command;
+pub mod fresh;
 pub mod outcome;
 pub mod peers;
 pub mod process;

@@ -51,6 +51,9 @@ struct Arguments {
     /// Folder with the job files of fio
     #[arg(long)]
     jobs: PathBuf,
+    /// Folder with the source that is compiled
+    #[arg(long)]
+    source: PathBuf,
     /// An empty folder on the disk to measure
     #[arg(long)]
     folder: PathBuf,
@@ -148,6 +151,7 @@ fn size_of(is_quick: bool) -> Size {
             stream_bytes: 128 * MIB,
             time: Duration::from_secs(2),
             files: 2000,
+            tree_files: 500,
             scale: 2,
             server_time: Duration::from_secs(3),
         },
@@ -156,6 +160,7 @@ fn size_of(is_quick: bool) -> Size {
             stream_bytes: 1024 * MIB,
             time: Duration::from_secs(10),
             files: 20_000,
+            tree_files: 5000,
             scale: 30,
             server_time: Duration::from_secs(30),
         },
@@ -173,6 +178,8 @@ fn measure(
 ) -> Result<()> {
     let places = Places {
         jobs: arguments.jobs.clone(),
+        source: arguments.source.clone(),
+        scratch: arguments.folder.clone(),
     };
     let on = |peer, postgres| Run {
         peer,

@@ -39,7 +39,7 @@ impl Workload {
 }
 
 /// All lines, in the order in which a round runs them: what reads needs what was written before.
-pub const ALL: [Workload; 14] = [
+pub const ALL: [Workload; 16] = [
     line("sequential write 1 MiB + fsync", "MiB/s", "seq-write", RATE)
         .about("a file is written from front to end and synced")
         .bar(0.60),
@@ -112,6 +112,10 @@ pub const ALL: [Workload; 14] = [
     )
     .about("empty files of two threads")
     .bar(0.20),
+    line("rsync of a tree", "files/s", "rsync", Kind::Rsync)
+        .about("rsync -a of new files of 0.5 to 256 KiB, from the page cache"),
+    line("untar + compile", "runs/h", "compile", Kind::Compile)
+        .about("Redis' source is unpacked and compiled by two processes, without optimizing"),
     line(
         "pgbench TPC-B, 8 clients",
         "tps",

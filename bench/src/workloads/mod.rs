@@ -1,9 +1,11 @@
 //! What is run on each filesystem, and how it is measured.
 
+mod compile;
 mod fio;
 mod lines;
 mod metadata;
 mod postgres;
+mod rsync;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +29,8 @@ pub struct Size {
     pub time: Duration,
     /// Files that are created, looked at, renamed and removed.
     pub files: u64,
+    /// Files that rsync copies.
+    pub tree_files: u32,
     /// pgbench's scale: 100,000 accounts each.
     pub scale: u32,
     /// Of each run of pgbench.
@@ -38,6 +42,10 @@ pub struct Size {
 pub struct Places {
     /// The job files of fio.
     pub jobs: PathBuf,
+    /// The source that is compiled.
+    pub source: PathBuf,
+    /// A folder for sockets, logs, and trees to be copied from.
+    pub scratch: PathBuf,
 }
 
 /// Where and with how much a workload is run.
@@ -57,6 +65,8 @@ pub struct Run<'a> {
 enum Kind {
     Fio(fio::Unit),
     Metadata,
+    Rsync,
+    Compile,
     /// pgbench with this option.
     Pgbench(Option<&'static str>),
 }
@@ -95,9 +105,12 @@ impl Workload {
             on.peer.cool()?;
         }
         let (folder, size) = (on.peer.folder(), on.size);
+        let scratch = &on.places.scratch;
         match self.kind {
             Kind::Fio(unit) => fio::run(folder, &on.places.jobs, self.job, size, seed, unit),
             Kind::Metadata => metadata::run(folder, size.files),
+            Kind::Rsync => rsync::run(folder, scratch, size.tree_files, seed),
+            Kind::Compile => compile::run(folder, scratch, &on.places.source, seed),
             Kind::Pgbench(option) => on
                 .postgres
                 .context("pgbench needs a server")?
