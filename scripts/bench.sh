@@ -48,6 +48,8 @@ if [ -z "${VOLFS_BIN:-}" ]; then
     cargo build --quiet --release
     export VOLFS_BIN=$PWD/target/release/volfs
 fi
+version_of() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || echo "of no package"; }
+
 scratch=$(mktemp -d "${folder:-${TMPDIR:-/tmp}}/volfs-bench.XXXXXX")
 chmod 755 "$scratch"
 
@@ -75,7 +77,9 @@ if [ "$mode" = peers ]; then
         echo "Measured $(date -u +%F) with $("$VOLFS_BIN" --version) at commit" \
             "$(git rev-parse --short HEAD), Linux $(uname -r), $(nproc) cores," \
             "$(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo) of memory," \
-            "$(fio --version), PostgreSQL $(dpkg-query -W -f '${Version}' postgresql-15)."
+            "$(fio --version)," \
+            "PostgreSQL $(version_of postgresql-15), MariaDB $(version_of mariadb-server-core)," \
+            "Redis $(version_of redis-server), SQLite $(version_of libsqlite3-0)."
         echo
         cat "$results/table.md"
     } >"$results/page"

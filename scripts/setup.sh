@@ -33,9 +33,10 @@ needs_engines=(
 qdrant_edge=0.9.0
 # What tests are compared with: docs/conformance.md.
 needs_conformance=("libfuse3-dev /usr/include/fuse3/fuse.h" "bindfs bindfs")
-# Filesystems that volfs is measured beside.
+# Filesystems that volfs is measured beside, and a client of SQLite.
 needs_bench=(
     "btrfs-progs mkfs.btrfs" "xfsprogs /usr/sbin/mkfs.xfs" "bindfs bindfs" "zfs-fuse zfs-fuse"
+    "python3 /usr/bin/python3" "libpython3.11-stdlib /usr/lib/python3.11/sqlite3/__init__.py"
 )
 # Test suites from crates.io, built once: name@version. `tools::tool` finds them.
 tools=(pjdfstest@0.2.2 fsx@0.3.2)

@@ -8,6 +8,7 @@
 //! report      medians, ratios, tables and charts
 //! fresh       bytes that were never written before
 //! command     programs that are run to their end
+//! server      programs that are run beside others
 //! process     what the kernel counts for a process
 //! bin         programs that measure a single question
 //! ```
@@ -18,4 +19,5 @@ pub mod outcome;
 pub mod peers;
 pub mod process;
 pub mod report;
+pub mod server;
 pub mod workloads;

@@ -153,6 +153,8 @@ fn size_of(is_quick: bool) -> Size {
             files: 2000,
             tree_files: 500,
             scale: 2,
+            rows: 2000,
+            requests: 2000,
             server_time: Duration::from_secs(3),
         },
         false => Size {
@@ -162,6 +164,8 @@ fn size_of(is_quick: bool) -> Size {
             files: 20_000,
             tree_files: 5000,
             scale: 30,
+            rows: 50_000,
+            requests: 50_000,
             server_time: Duration::from_secs(30),
         },
     }
@@ -189,6 +193,12 @@ fn measure(
     };
     let (with_server, without): (Vec<Workload>, _) =
         chosen.iter().partition(|one| one.needs_postgres());
+    for workload in &without {
+        for peer in peers {
+            let failed = || format!("{} on {}", workload.name, peer.kind.name());
+            workload.prepare(&on(peer, None)).with_context(failed)?;
+        }
+    }
     for round in 0..arguments.rounds {
         for workload in &without {
             for peer in peers {

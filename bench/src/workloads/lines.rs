@@ -39,7 +39,7 @@ impl Workload {
 }
 
 /// All lines, in the order in which a round runs them: what reads needs what was written before.
-pub const ALL: [Workload; 16] = [
+pub const ALL: [Workload; 20] = [
     line("sequential write 1 MiB + fsync", "MiB/s", "seq-write", RATE)
         .about("a file is written from front to end and synced")
         .bar(0.60),
@@ -116,6 +116,34 @@ pub const ALL: [Workload; 16] = [
         .about("rsync -a of new files of 0.5 to 256 KiB, from the page cache"),
     line("untar + compile", "runs/h", "compile", Kind::Compile)
         .about("Redis' source is unpacked and compiled by two processes, without optimizing"),
+    line(
+        "SQLite, WAL",
+        "commits/s",
+        "sqlite-wal",
+        Kind::Sqlite("wal"),
+    )
+    .about("inserts of 1 KiB, a commit each, synchronous=FULL"),
+    line(
+        "SQLite, rollback journal",
+        "commits/s",
+        "sqlite-journal",
+        Kind::Sqlite("delete"),
+    )
+    .about("the same with journal_mode=DELETE"),
+    line(
+        "Redis SET, appendfsync always",
+        "requests/s",
+        "redis",
+        Kind::Redis,
+    )
+    .about("redis-benchmark: eight clients set keys to 1 KiB each"),
+    line(
+        "sysbench on MariaDB, 8 clients",
+        "tps",
+        "sysbench",
+        Kind::Sysbench,
+    )
+    .about("oltp_read_write, innodb_flush_log_at_trx_commit=1"),
     line(
         "pgbench TPC-B, 8 clients",
         "tps",

@@ -3,9 +3,12 @@
 mod compile;
 mod fio;
 mod lines;
+mod mariadb;
 mod metadata;
 mod postgres;
+mod redis;
 mod rsync;
+mod sqlite;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 pub use self::lines::ALL;
+use self::mariadb::MariaDb;
 pub use self::postgres::Postgres;
 use crate::command::{command, run};
 use crate::outcome::Outcome;
@@ -25,7 +29,7 @@ pub struct Size {
     pub file_bytes: u64,
     /// Bytes of the file that is written beside commits.
     pub stream_bytes: u64,
-    /// Of each timed run of fio.
+    /// Of each timed run of fio and SQLite.
     pub time: Duration,
     /// Files that are created, looked at, renamed and removed.
     pub files: u64,
@@ -33,7 +37,11 @@ pub struct Size {
     pub tree_files: u32,
     /// pgbench's scale: 100,000 accounts each.
     pub scale: u32,
-    /// Of each run of pgbench.
+    /// Rows in each of sysbench's tables.
+    pub rows: u32,
+    /// Of redis-benchmark.
+    pub requests: u32,
+    /// Of each run of pgbench and sysbench.
     pub server_time: Duration,
 }
 
@@ -67,6 +75,10 @@ enum Kind {
     Metadata,
     Rsync,
     Compile,
+    /// SQLite with this journal mode.
+    Sqlite(&'static str),
+    Redis,
+    Sysbench,
     /// pgbench with this option.
     Pgbench(Option<&'static str>),
 }
@@ -94,6 +106,17 @@ impl Workload {
         matches!(self.kind, Kind::Pgbench(_))
     }
 
+    /// Makes what all its runs on a filesystem work on.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn prepare(&self, on: &Run) -> Result<()> {
+        match self.kind {
+            Kind::Sysbench => mariadb(on).prepare(),
+            _ => Ok(()),
+        }
+    }
+
     /// Runs it once. No run writes bytes that another one has written: `seed` is new each time.
     ///
     /// # Errors
@@ -111,10 +134,17 @@ impl Workload {
             Kind::Metadata => metadata::run(folder, size.files),
             Kind::Rsync => rsync::run(folder, scratch, size.tree_files, seed),
             Kind::Compile => compile::run(folder, scratch, &on.places.source, seed),
+            Kind::Sqlite(journal) => sqlite::run(folder, journal, size.time),
+            Kind::Redis => redis::run(folder, scratch, size.requests),
+            Kind::Sysbench => mariadb(on).run(size.server_time),
             Kind::Pgbench(option) => on
                 .postgres
                 .context("pgbench needs a server")?
                 .run(size.server_time, option),
         }
     }
+}
+
+fn mariadb(on: &Run) -> MariaDb {
+    MariaDb::new(on.peer.folder(), &on.places.scratch, on.size.rows)
 }
