@@ -57,8 +57,10 @@ if [ "$mode" = peers ]; then
     scripts/setup.sh bench
     # The other servers end with the benchmark; Postgres has left it when it runs.
     cleanup_peers() {
-        local data
-        for data in "$scratch"/mnt/*/pg; do stop_postgres "$data" immediate || true; done
+        set +e
+        local data pool
+        for data in "$scratch"/mnt/*/pg; do stop_postgres "$data" immediate; done
+        for pool in "$scratch"/volfs{,-against}; do stop_pool "$pool"; done
         remove_scratch "$scratch"
     }
     trap cleanup_peers EXIT

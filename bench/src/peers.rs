@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command::{command, run, text, wait_until};
 
@@ -196,7 +197,8 @@ impl Drop for Peer {
             eprintln!("bench: {}: {error:#}", self.kind.name());
         }
         if let Some(mut server) = self.zfs.take() {
-            let _ = server.kill();
+            // Killed, it would leave its mount of statistics behind, and the next one complain.
+            let _ = kill_process(Pid::from_child(&server), Signal::TERM);
             let _ = server.wait();
         }
     }
