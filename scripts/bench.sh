@@ -9,6 +9,7 @@
 #   --peers      of btrfs,xfs,zfs,bindfs (default: all; "" for none); ext4, what lies below, is always
 #                there
 #   --only       workloads by their short names, and only prints
+#   --block-sizes  of 4,8,16,32,64,128 KiB: volumes with such blocks beside ext4, and only prints
 #   --list       prints the workloads: short name, name, what it does
 #   --cost       counts instead: what a commit costs in requests, system calls, flushes and bytes
 #   --snapshots  the time that snapshots and clones take, idle and beside pgbench, and memory
@@ -19,16 +20,17 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 usage() {
-    sed -n '2,17s/^# //p' "$0" >&2
+    sed -n '2,18s/^# //p' "$0" >&2
     exit 2
 }
 
-mode=peers quick="" only="" peers=btrfs,xfs,zfs,bindfs folder=""
+mode=peers quick="" only="" peers=btrfs,xfs,zfs,bindfs block_sizes="" folder=""
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) quick=yes ;;
     --peers) peers=${2?--peers needs a list} && shift ;;
     --only) only=${2:?--only needs a list} && shift ;;
+    --block-sizes) block_sizes=${2:?--block-sizes needs a list} && peers="" && shift ;;
     --list) mode=list ;;
     --cost) mode=cost ;;
     --snapshots) mode=snapshots ;;
@@ -60,7 +62,7 @@ if [ "$mode" = peers ]; then
         set +e
         local data pool
         for data in "$scratch"/mnt/*/pg; do stop_postgres "$data" immediate; done
-        for pool in "$scratch"/volfs{,-against}; do stop_pool "$pool"; done
+        for pool in "$scratch"/volfs*; do stop_pool "$pool"; done
         remove_scratch "$scratch"
     }
     trap cleanup_peers EXIT
@@ -69,9 +71,9 @@ if [ "$mode" = peers ]; then
     arguments=(--volfs "$VOLFS_BIN" --jobs bench/fio --folder "$scratch" --results "$results"
         --source "${CARGO_TARGET_DIR:-target}/suites/redis-source" --peers "${peers:-ext4}"
         --rounds "${VOLFS_ROUNDS:-3}" ${VOLFS_AGAINST:+--against "$VOLFS_AGAINST"}
-        ${quick:+--quick} ${only:+--only "$only"})
+        ${quick:+--quick} ${only:+--only "$only"} ${block_sizes:+--block-sizes "$block_sizes"})
     cargo run --quiet --release -p volfs-bench -- run "${arguments[@]}"
-    [ -z "$quick$only" ] || exit 0
+    [ -z "$quick$only$block_sizes" ] || exit 0
     cp "$results/ratios.svg" docs/benchmarks.svg
     {
         sed '/<!-- written by/,$d' docs/benchmarks.md

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser};
 
 use volfs_bench::command::{command, run};
@@ -25,7 +25,7 @@ enum Command {
     /// Prints the workloads
     List,
     /// Measures
-    Run(Arguments),
+    Run(Box<Arguments>),
 }
 
 #[derive(Args)]
@@ -48,6 +48,9 @@ struct Arguments {
     /// Another build of it, measured in the same rounds
     #[arg(long)]
     against: Option<PathBuf>,
+    /// Instead of a volume as it is by default: one for each of these sizes of a block, in KiB
+    #[arg(long, value_delimiter = ',', value_parser = block_sizes())]
+    block_sizes: Vec<u32>,
     /// Folder with the job files of fio
     #[arg(long)]
     jobs: PathBuf,
@@ -64,6 +67,11 @@ struct Arguments {
 
 fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(workloads::ALL.map(|one| one.job))
+}
+
+fn block_sizes() -> impl TypedValueParser<Value = u32> {
+    PossibleValuesParser::new(["4", "8", "16", "32", "64", "128"])
+        .map(|text| text.parse().expect("the possible values are numbers"))
 }
 
 fn main() -> ExitCode {
@@ -93,7 +101,11 @@ fn compare(arguments: &Arguments) -> Result<()> {
     let chosen = chosen(&arguments.only);
     let size = size_of(arguments.quick);
     fs::create_dir_all(&arguments.results)?;
-    let mut kinds = vec![Kind::Ext4, Kind::Volfs];
+    let mut kinds = vec![Kind::Ext4];
+    match arguments.block_sizes.as_slice() {
+        [] => kinds.push(Kind::Volfs),
+        sizes => kinds.extend(sizes.iter().map(|kib| Kind::Blocks(*kib))),
+    }
     if arguments.against.is_some() {
         kinds.push(Kind::Against);
     }
@@ -115,6 +127,15 @@ fn compare(arguments: &Arguments) -> Result<()> {
         samples: Vec::new(),
     };
     measure(arguments, &chosen, &peers, &size, &mut report)?;
+    for peer in &peers {
+        if let Some(bytes) = peer.stored()? {
+            println!(
+                "{}: {} MiB in segments at the end",
+                peer.kind.name(),
+                bytes / MIB
+            );
+        }
+    }
     let file = |name: &str| arguments.results.join(name);
     fs::write(file("results.json"), serde_json::to_string_pretty(&report)?)?;
     let table = format!("{}\n{}", report.table(), report.latencies());

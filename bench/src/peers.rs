@@ -27,6 +27,9 @@ pub enum Kind {
     /// A mounted volume of another build of volfs; there when there is one.
     #[value(skip)]
     Against,
+    /// A mounted volume with blocks of so many KiB, a power of two from 4 to 128.
+    #[value(skip)]
+    Blocks(u32),
     /// btrfs on a loop device, with LZO and checksums.
     Btrfs,
     /// XFS on a loop device.
@@ -54,11 +57,23 @@ impl Kind {
             Kind::Ext4 => "ext4",
             Kind::Volfs => "volfs",
             Kind::Against => "volfs-against",
+            Kind::Blocks(kib) => match kib {
+                4 => "volfs-4K",
+                8 => "volfs-8K",
+                16 => "volfs-16K",
+                32 => "volfs-32K",
+                64 => "volfs-64K",
+                _ => "volfs-128K",
+            },
             Kind::Btrfs => "btrfs",
             Kind::Xfs => "XFS",
             Kind::Zfs => "zfs-fuse",
             Kind::Bindfs => "bindfs",
         }
+    }
+
+    fn is_volfs(self) -> bool {
+        matches!(self, Kind::Volfs | Kind::Against | Kind::Blocks(_))
     }
 }
 
@@ -80,6 +95,11 @@ impl Peer {
         match kind {
             Kind::Ext4 => {}
             Kind::Volfs | Kind::Against => peer.volfs(&["volume", "create", "bench"]).map(drop)?,
+            Kind::Blocks(kib) => {
+                let size = format!("{kib}K");
+                let create = ["volume", "create", "bench", "--block-size", &size];
+                peer.volfs(&create).map(drop)?;
+            }
             Kind::Bindfs => fs::create_dir(&peer.source)?,
             Kind::Btrfs | Kind::Xfs | Kind::Zfs => {
                 File::create(&peer.source)?.set_len(image_bytes)?;
@@ -128,7 +148,7 @@ impl Peer {
         let (source, folder) = (text(&self.source)?, text(&self.folder)?);
         let mut command = match self.kind {
             Kind::Ext4 => return Ok(()),
-            Kind::Volfs | Kind::Against => {
+            Kind::Volfs | Kind::Against | Kind::Blocks(_) => {
                 return self.volfs(&["mount", "bench", folder]).map(drop);
             }
             Kind::Btrfs => command("mount", ["-o", "loop,compress=lzo", source, folder]),
@@ -145,7 +165,7 @@ impl Peer {
     fn umount(&self) -> Result<()> {
         match self.kind {
             Kind::Ext4 => Ok(()),
-            Kind::Volfs | Kind::Against => self.volfs(&["daemon", "stop", "--force"]).map(drop),
+            kind if kind.is_volfs() => self.volfs(&["daemon", "stop", "--force"]).map(drop),
             Kind::Zfs => run(&mut command("zpool", ["export", ZFS_POOL])).map(drop),
             _ => run(&mut command("umount", [text(&self.folder)?])).map(drop),
         }
@@ -168,14 +188,29 @@ impl Peer {
     /// # Errors
     /// The daemon does not say.
     pub fn duplicates(&self) -> Result<Option<u64>> {
-        if !matches!(self.kind, Kind::Volfs | Kind::Against) {
+        if !self.kind.is_volfs() {
             return Ok(None);
         }
+        self.status("dedup_hits").map(Some)
+    }
+
+    /// Bytes of the pool's segments, of volfs; garbage that was not collected yet among them.
+    ///
+    /// # Errors
+    /// The daemon does not say.
+    pub fn stored(&self) -> Result<Option<u64>> {
+        if !self.kind.is_volfs() {
+            return Ok(None);
+        }
+        self.status("segment_bytes").map(Some)
+    }
+
+    fn status(&self, key: &str) -> Result<u64> {
         let status = self.volfs(&["daemon", "status", "--format", "json"])?;
         let status: serde_json::Value = serde_json::from_str(&status)?;
-        match find(&status, "dedup_hits").and_then(serde_json::Value::as_u64) {
-            Some(hits) => Ok(Some(hits)),
-            None => bail!("the daemon's status has no dedup_hits"),
+        match find(&status, key).and_then(serde_json::Value::as_u64) {
+            Some(value) => Ok(value),
+            None => bail!("the daemon's status has no {key}"),
         }
     }
 }
