@@ -1,6 +1,7 @@
 //! Words that every layer shares: ids, keys, values, names, byte codec, clock, locks, progress. No
 //! I/O.
 
+pub(crate) mod buffers;
 pub mod clock;
 pub mod codec;
 mod error_chain;
@@ -15,6 +16,7 @@ pub mod progress;
 mod split_mix;
 pub(crate) mod sync;
 
+pub(crate) use buffers::Buffers;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use codec::{ByteReader, DecodeError, PutBytes};
 pub use error_chain::chain;

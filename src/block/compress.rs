@@ -89,6 +89,20 @@ pub(super) fn unpack_to_vec(header: &FrameHeader, payload: &[u8]) -> Result<Vec<
     }
 }
 
+/// As [`unpack`], to the start of `out`, which is at least as long as the content.
+pub(super) fn unpack_into(
+    header: &FrameHeader,
+    payload: &[u8],
+    out: &mut [u8],
+) -> Result<usize, String> {
+    let content = &mut out[..header.content_len as usize];
+    match header.codec {
+        Codec::Raw => content.copy_from_slice(payload),
+        Codec::Lz4 => decompress(payload, content)?,
+    }
+    Ok(content.len())
+}
+
 fn decompress(payload: &[u8], content: &mut [u8]) -> Result<(), String> {
     match decompress_into(payload, content) {
         Ok(len) if len == content.len() => Ok(()),
@@ -113,6 +127,10 @@ mod tests {
             let header = FrameHeader::of(FrameKind::Block, codec, content.len(), id, payload);
             assert_eq!(&*unpack(&header, payload).unwrap(), content);
             assert_eq!(unpack_to_vec(&header, payload).unwrap(), content);
+            let mut out = vec![7; content.len() + 1];
+            assert_eq!(unpack_into(&header, payload, &mut out), Ok(content.len()));
+            assert_eq!(out.pop(), Some(7));
+            assert_eq!(out, content);
             codec
         })
     }
@@ -140,6 +158,7 @@ mod tests {
                 let header = FrameHeader::of(FrameKind::Block, codec, content_len, id, payload);
                 assert!(unpack(&header, payload).is_err());
                 assert!(unpack_to_vec(&header, payload).is_err());
+                assert!(unpack_into(&header, payload, &mut [0; 2000]).is_err());
             }
         });
     }

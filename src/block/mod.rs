@@ -7,7 +7,7 @@
 //! index, or the segments' tables of contents. Nothing is returned unverified.
 //!
 //! ```text
-//! store      the facade             put, read, read_many   what its calls do
+//! store      the facade             put, read, read_many, read_into   what its calls do
 //! segment/   files of frames: appending, durability, tables of contents, scanning
 //! index/     id -> place in sled: derived, behind everything, for deduplication
 //! collect, pins     moving what is alive out of segments, and deleting them
@@ -34,6 +34,7 @@ mod pins;
 mod put;
 mod reach;
 mod read;
+mod read_into;
 mod read_many;
 mod segment;
 mod store;
@@ -55,6 +56,7 @@ pub use index::discard as discard_index;
 pub(crate) use index::upset;
 pub use pins::Pin;
 pub use reach::Reach;
+pub use read_into::Target;
 pub use segment::{Depth, Observer, SegmentFault, SegmentFindings, SegmentKind};
 pub use store::BlockStore;
 

@@ -1,13 +1,12 @@
 //! Reading and verifying one frame, wherever it is by now.
 
-use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 
-use crate::base::{BlockId, Place, Pointer};
+use crate::base::{BlockId, Buffers, Place, Pointer};
 use crate::disk::{DiskError, DiskFile};
 
-use super::compress::{unpack, unpack_to_vec};
+use super::compress::{unpack, unpack_into, unpack_to_vec};
 use super::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader, FrameKind, decode_frame};
 use super::segment::SegmentKind;
 use super::store::Core;
@@ -16,24 +15,11 @@ use super::{BlockError, BlockResult, block_id};
 /// Times that a pointer is resolved before its content is called corrupt: garbage collection may
 /// move a frame between two looks, and only once in a while.
 const ROUNDS: usize = 2;
-/// A thread keeps its read buffer up to this length in bytes.
-const BUFFER_KEPT_MAX: usize = 2 << 20;
+static BUFFERS: Buffers = Buffers::new();
 
-thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// Calls `work` with a buffer of `len` bytes of any content, kept by the thread.
+/// Calls `work` with a buffer of `len` bytes of any content.
 pub(super) fn with_buffer<R>(len: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut buffer = BUFFER.take();
-    if buffer.len() < len {
-        buffer.resize(len, 0);
-    }
-    let result = work(&mut buffer[..len]);
-    if buffer.len() <= BUFFER_KEPT_MAX {
-        BUFFER.set(buffer);
-    }
-    result
+    BUFFERS.with(len, work)
 }
 
 /// Whether the file has no room for the frame. Where it has, a read that ended early says nothing
@@ -105,6 +91,21 @@ pub(super) fn verified_block(header: &FrameHeader, payload: &[u8]) -> Result<Arc
         return Err(Fault::Damaged(format!("the content there is {found}")));
     }
     Ok(content)
+}
+
+/// As [`verified_block`], to the start of `out`; returns the content's length. After an error
+/// `out` holds anything.
+pub(super) fn verified_into(
+    header: &FrameHeader,
+    payload: &[u8],
+    out: &mut [u8],
+) -> Result<usize, Fault> {
+    let len = unpack_into(header, payload, out).map_err(Fault::Damaged)?;
+    let found = block_id(&out[..len]);
+    if found != header.id {
+        return Err(Fault::Damaged(format!("the content there is {found}")));
+    }
+    Ok(len)
 }
 
 impl Core {

@@ -13,7 +13,7 @@ use super::workers::Workers;
 /// Most bytes that one pread of several frames reads.
 const RUN_BYTES_MAX: u64 = 1 << 20;
 /// A run is not made shorter than this for the sake of parallel work, in bytes.
-const RUN_BYTES_MIN: u64 = 128 << 10;
+pub(super) const RUN_BYTES_MIN: u64 = 128 << 10;
 /// Bytes between two frames up to which reading over them costs less than another pread.
 const GAP_BYTES_MAX: u64 = 16 << 10;
 
@@ -21,12 +21,12 @@ const _: () = assert!(FRAME_BYTES_MAX as u64 >= RUN_BYTES_MAX);
 
 /// Frames of one segment that are read together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Run {
-    segment: SegmentId,
-    start: u64,
-    end: u64,
+pub(super) struct Run {
+    pub(super) segment: SegmentId,
+    pub(super) start: u64,
+    pub(super) end: u64,
     /// Positions in the request, and the frames wanted there.
-    members: Vec<(usize, Pointer)>,
+    pub(super) members: Vec<(usize, Pointer)>,
 }
 
 type Found = Vec<(usize, BlockResult<Arc<[u8]>>)>;
@@ -48,7 +48,8 @@ pub(super) fn read_blocks(
         .filter(|(_, (slot, _))| slot.is_none())
         .map(|(at, (_, pointer))| (at, *pointer))
         .collect();
-    let runs = plan(missing, workers.parallelism());
+    let run_bytes = share(&missing, workers.parallelism());
+    let runs = plan(missing, run_bytes);
     let found = workers.map(
         &runs,
         |run| core.read_run(run),
@@ -66,15 +67,18 @@ pub(super) fn read_blocks(
         .collect())
 }
 
-/// Sorts the wanted frames by place and joins neighbours into runs, which are as long as one pread
-/// may be and as short as to give every thread its share.
-fn plan(mut wanted: Vec<(usize, Pointer)>, threads: usize) -> Vec<Run> {
-    wanted.sort_unstable_by_key(|(_, pointer)| (pointer.place.segment, pointer.place.offset));
-    let total: u64 = wanted
+/// Bytes of a run: as many as one pread may read, and as few as give every thread its share.
+fn share(wanted: &[(usize, Pointer)], threads: usize) -> u64 {
+    let lens = wanted
         .iter()
-        .map(|(_, pointer)| u64::from(pointer.place.len))
-        .sum();
-    let run_bytes = (total / threads as u64).clamp(RUN_BYTES_MIN, RUN_BYTES_MAX);
+        .map(|(_, pointer)| u64::from(pointer.place.len));
+    (lens.sum::<u64>() / threads as u64).clamp(RUN_BYTES_MIN, RUN_BYTES_MAX)
+}
+
+/// Sorts the wanted frames by place and joins neighbours into runs of at most so many bytes, but
+/// for a frame that is longer by itself.
+pub(super) fn plan(mut wanted: Vec<(usize, Pointer)>, run_bytes: u64) -> Vec<Run> {
+    wanted.sort_unstable_by_key(|(_, pointer)| (pointer.place.segment, pointer.place.offset));
     let mut runs: Vec<Run> = Vec::new();
     for (at, pointer) in wanted {
         let start = u64::from(pointer.place.offset);
@@ -99,7 +103,29 @@ fn plan(mut wanted: Vec<(usize, Pointer)>, threads: usize) -> Vec<Run> {
     runs
 }
 
+impl Run {
+    /// The bytes of a member's frame, given those of the run.
+    pub(super) fn frame<'a>(&self, bytes: &'a [u8], pointer: &Pointer) -> &'a [u8] {
+        let from = (u64::from(pointer.place.offset) - self.start) as usize;
+        &bytes[from..from + pointer.place.len as usize]
+    }
+}
+
 impl Core {
+    /// Reads a run with one pread; none: it cannot be read.
+    pub(super) fn with_run<R>(&self, run: &Run, work: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let file = self.set.file(run.segment).ok()??;
+        let len = usize::try_from(run.end - run.start).ok()?;
+        if len > FRAME_BYTES_MAX {
+            return None;
+        }
+        with_buffer(len, |buffer| {
+            self.note_read();
+            file.read_exact_at(buffer, run.start).ok()?;
+            Some(work(buffer))
+        })
+    }
+
     /// Reads a run with one pread. What cannot be read or verified that way is read by itself,
     /// wherever it is by now.
     fn read_run(&self, run: &Run) -> Found {
@@ -112,18 +138,13 @@ impl Core {
     }
 
     fn read_merged(&self, run: &Run) -> Option<Found> {
-        let file = self.set.file(run.segment).ok()??;
-        let len = usize::try_from(run.end - run.start).ok()?;
-        let contents: Vec<Option<Arc<[u8]>>> = with_buffer(len, |buffer| {
-            self.note_read();
-            file.read_exact_at(buffer, run.start).ok()?;
+        let contents: Vec<Option<Arc<[u8]>>> = self.with_run(run, |bytes| {
             let content = |(_, pointer): &(usize, Pointer)| {
-                let from = (u64::from(pointer.place.offset) - run.start) as usize;
-                let bytes = &buffer[from..from + pointer.place.len as usize];
-                let (header, payload) = parse(bytes, &pointer.id, Some(FrameKind::Block)).ok()?;
+                let frame = run.frame(bytes, pointer);
+                let (header, payload) = parse(frame, &pointer.id, Some(FrameKind::Block)).ok()?;
                 verified_block(&header, payload).ok()
             };
-            Some(run.members.iter().map(content).collect())
+            run.members.iter().map(content).collect()
         })?;
         let found = run
             .members
@@ -166,7 +187,9 @@ mod tests {
                     },
                 )
             });
-        plan(wanted.collect(), threads)
+        let wanted: Vec<_> = wanted.collect();
+        let run_bytes = share(&wanted, threads);
+        plan(wanted, run_bytes)
             .into_iter()
             .map(|run| {
                 let members = run.members.iter().map(|(at, _)| *at).collect();

@@ -12,8 +12,8 @@ use super::pins::{Pin, Pins};
 use super::segment::{Appender, Segment, SegmentSet};
 use super::workers::Workers;
 use super::{
-    BlockError, BlockResult, Reach, SegmentInfo, SegmentMark, StoreOptions, StoreStats, put,
-    read_many,
+    BlockError, BlockResult, Reach, SegmentInfo, SegmentMark, StoreOptions, StoreStats, Target,
+    put, read_into, read_many,
 };
 
 /// An open store. Calls may come from any thread.
@@ -159,6 +159,13 @@ impl BlockStore {
     pub fn read_blocks(&self, pointers: &[Pointer]) -> BlockResult<Vec<Arc<[u8]>>> {
         self.check_open()?;
         read_many::read_blocks(&self.core, &self.workers, pointers)
+    }
+
+    /// As [`BlockStore::read_blocks`], for a reader of long stretches: each content goes to its
+    /// room, and the cache is not filled. After an error the rooms hold anything.
+    pub fn read_into(&self, targets: Vec<Target<'_>>) -> BlockResult<()> {
+        self.check_open()?;
+        read_into::read_into(&self.core, targets)
     }
 
     /// A node's payload; the frame's checksum is verified here, the id by the tree.

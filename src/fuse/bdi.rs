@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 use log::Level;
 
-/// Bytes read ahead: as large as a request may be.
-const READ_AHEAD_KIB: u32 = 1024;
+/// Read ahead in KiB: two requests, so that one is served while the next one waits. Not more: the
+/// kernel reads as much around the first faults of a mapped file.
+const READ_AHEAD_KIB: u32 = 2048;
 const PAGE_BYTES: u64 = 4096;
 
 /// Sets the limits of a mount; `dirty_bytes_max` is the stated cap of its dirty pages. Without it

@@ -34,6 +34,6 @@ pub use diff::{DiffVisitor, diff, diff_frames};
 pub use edit::{Edits, edit};
 pub use error::{TreeError, TreeResult};
 pub use node::Node;
-pub use read::{Cursor, get};
+pub use read::{Cursor, Lookup, get};
 pub use root::TreeRoot;
 pub use store::{BlockNodes, CountedNodes, NodeStore, is_node};

@@ -231,6 +231,32 @@ fn levels(nodes: &MemoryNodes, root: &TreeRoot) -> Vec<Vec<Arc<Node>>> {
     out
 }
 
+/// Looked up one after the other, keys in any order are what they are when looked up alone; a run
+/// of neighbours costs a descent a leaf.
+#[test]
+fn many_lookups_equal_single_ones() {
+    let nodes = MemoryNodes::default();
+    let points = (0..550).map(|at| (key(at * 2), Some(value(at as u8, 20))));
+    let edits = Edits {
+        points: points.collect(),
+        ..Edits::default()
+    };
+    let root = edit_within(&nodes, None, &edits, SMALL).unwrap();
+    let counted = CountedNodes::new(&nodes);
+    let mut lookup = Lookup::new(&counted, root);
+    let scattered = (0..2000u32).map(|at| (at * 7919 % 1100) as u16);
+    for number in (0..1100).chain(scattered).chain((0..1100).rev()) {
+        let alone = get(&nodes, root.as_ref(), &key(number)).unwrap();
+        assert_eq!(lookup.get(&key(number)).unwrap(), alone.as_ref());
+    }
+    let before = counted.count();
+    for number in 0..1000 {
+        lookup.get(&key(number)).unwrap();
+    }
+    assert!(counted.count() - before < 1000);
+    assert_eq!(Lookup::new(&nodes, None).get(&key(1)).unwrap(), None);
+}
+
 /// One changed value in a tree of 100 thousand entries reads and writes one node per level.
 #[test]
 fn point_edit_touches_one_path() {

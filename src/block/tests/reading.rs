@@ -31,6 +31,51 @@ fn neighbours_are_read_together() {
     assert_eq!(store.read_blocks(&[]).unwrap().len(), 0);
 }
 
+/// What is read into rooms is what is read otherwise, whatever lay in them: zeros behind a content
+/// that is shorter, a part of one that is longer; blocks of the cache, duplicates, and what another
+/// room's damage is. The cache is not filled.
+#[test]
+fn rooms_are_filled() {
+    let fixture = Fixture::new();
+    let (store, disk) = fixture.open_hooked();
+    let text = b"the same again ".repeat(500);
+    let mut blocks: Vec<Vec<u8>> = (0..100).map(|seed| noise(seed, 8192)).collect();
+    blocks.push(text);
+    let pointers: Vec<Pointer> = blocks
+        .iter()
+        .map(|block| store.put_block(block).unwrap())
+        .collect();
+    store.read_block(&pointers[3]).unwrap();
+    let cached = store.stats().cache_bytes;
+    disk.take_calls();
+
+    let wanted = [100, 99, 3, 4, 5, 5, 7, 100];
+    let lens = [8192, 8192, 8192, 8192, 9000, 10, 8192, 7000];
+    let mut rooms: Vec<Vec<u8>> = lens.iter().map(|&len| vec![0xaa; len]).collect();
+    let mut fill = || {
+        let targets = wanted.iter().zip(&mut rooms);
+        let targets = targets.map(|(&block, room)| Target {
+            pointer: pointers[block],
+            room,
+        });
+        let outcome = store.read_into(targets.collect());
+        outcome.map(|()| rooms.clone())
+    };
+    for (number, room) in fill().unwrap().iter().enumerate() {
+        let mut expected = blocks[wanted[number]].clone();
+        expected.resize(lens[number], 0);
+        assert!(*room == expected, "room {number}");
+    }
+    assert!(disk.take_calls().len() < wanted.len());
+    // The content that is longer than its room came through the cache.
+    assert!(store.stats().cache_bytes < cached + 3 * 8500);
+    store.read_into(Vec::new()).unwrap();
+
+    let damaged = pointers[7].place.offset + 100;
+    fixture.flip(pointers[7].place.segment, damaged);
+    assert_eq!(fill().unwrap_err().nature(), Nature::Corrupt);
+}
+
 /// Writing does not fill the cache.
 #[test]
 fn writes_do_not_pollute_the_cache() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::place::Place;
 use super::{Answer, Caller, Operations, Transport};
+use crate::base::Buffers;
 use crate::fuse::browse::View;
 use crate::fuse::errno::{Errno, report, report_of};
 use crate::fuse::handles::{Handle, WriteOpens};
@@ -17,6 +18,9 @@ use crate::fuse::sync_queue::{Durable, SyncQueue};
 use crate::fuse::workers::Workers;
 use crate::volume::ops::{AllocateMode, Seek, WriteMode};
 use crate::volume::{FsError, FsResult, Request, Volume};
+
+/// Answers to READs.
+static BUFFERS: Buffers = Buffers::new();
 
 /// A READ, wherever it is served.
 pub(super) struct Read<T: Transport> {
@@ -47,21 +51,23 @@ pub(super) struct Reading<T: Transport> {
 
 impl<T: Transport> Reading<T> {
     pub(super) fn serve(&self, read: Read<T>) {
-        let outcome = read.perform(&self.volume);
-        let what = &read.what;
-        // The kernel writes out what it holds of the range that a direct read is for, and takes
-        // what is missing for the end of the file; but it may know of a later end.
-        match &outcome {
-            Ok(bytes)
-                if bytes.len() < what.len
-                    && what.handle.is_direct()
-                    && self.opens.may_be_longer(what.node) =>
-            {
-                let end = what.offset + bytes.len() as u64;
-                self.asks.submit(Ask::Read { read, end });
+        BUFFERS.with(read.what.len, |buffer| {
+            let outcome = read.perform(&self.volume, buffer);
+            let what = &read.what;
+            // The kernel writes out what it holds of the range that a direct read is for, and takes
+            // what is missing for the end of the file; but it may know of a later end.
+            match outcome {
+                Ok(len)
+                    if len < what.len
+                        && what.handle.is_direct()
+                        && self.opens.may_be_longer(what.node) =>
+                {
+                    let end = what.offset + len as u64;
+                    self.asks.submit(Ask::Read { read, end });
+                }
+                _ => read.answer(&self.volume, outcome.map(|len| &buffer[..len])),
             }
-            _ => read.answer(&self.volume, outcome),
-        }
+        });
     }
 }
 
@@ -71,18 +77,16 @@ impl<T: Transport> Read<T> {
         self.view.as_ref().map_or(live, |view| view.volume())
     }
 
-    fn perform(&self, live: &Volume) -> FsResult<Vec<u8>> {
+    /// Returns how many bytes of the buffer have been read.
+    fn perform(&self, live: &Volume, buffer: &mut [u8]) -> FsResult<usize> {
         let (what, volume) = (&self.what, self.source(live));
         let ino = what.node.ino();
-        match what.is_access {
-            true => volume.read_file_accessed(&self.request, ino, what.offset, what.len),
-            false => volume.read_file(&self.request, ino, what.offset, what.len),
-        }
+        volume.read_file_into(&self.request, ino, what.offset, buffer, what.is_access)
     }
 
-    fn answer(self, live: &Volume, outcome: FsResult<Vec<u8>>) {
+    fn answer(self, live: &Volume, outcome: FsResult<&[u8]>) {
         match outcome {
-            Ok(bytes) => self.reply.send(Ok(&bytes)),
+            Ok(bytes) => self.reply.send(Ok(bytes)),
             Err(error) => {
                 let errno = report_of("read", self.source(live), self.what.node, &error);
                 self.reply.send(Err(errno));
@@ -121,8 +125,10 @@ impl<T: Transport> Ask<T> {
             Ask::Read { read, end } => {
                 // The last page of the file is dirty if the daemon does not know its end.
                 let written = write_out(pages, read.what.node, end..u64::MAX);
-                let outcome = written.and_then(|()| read.perform(volume));
-                read.answer(volume, outcome);
+                BUFFERS.with(read.what.len, |buffer| {
+                    let outcome = written.and_then(|()| read.perform(volume, buffer));
+                    read.answer(volume, outcome.map(|len| &buffer[..len]));
+                });
             }
         }
     }

@@ -14,7 +14,7 @@ use super::dirty_block::Under;
 use super::volume::BlockState;
 use crate::base::sync::RwLock;
 use crate::base::{Key, Pointer, Value};
-use crate::tree::{self, Cursor, NodeStore, TreeRoot};
+use crate::tree::{self, Cursor, Lookup, NodeStore, TreeRoot};
 use crate::volume::FsResult;
 
 /// Allocated blocks and inodes of a state.
@@ -155,26 +155,12 @@ impl Layer {
         }
     }
 
-    /// Collects the written pieces of `from..to` of a block, upper layers first, and finds what
-    /// lies under them all.
-    pub(crate) fn block_pieces(
-        &self,
-        nodes: &dyn NodeStore,
-        key: &Key,
-        from: u32,
-        to: u32,
-        pieces: &mut Vec<Piece>,
-    ) -> FsResult<Bottom> {
-        let Some((changes, below)) = self.unsealed() else {
-            let value = self.get(nodes, key)?;
-            return Ok(match value.as_ref().and_then(Value::pointer) {
-                Some(pointer) => Bottom::Stored(pointer),
-                None => Bottom::Zeros,
-            });
-        };
-        match pieces_of(&changes, key, from, to, pieces) {
-            Some(bottom) => Ok(bottom),
-            None => below.block_pieces(nodes, key, from, to, pieces),
+    /// For reading many blocks of it.
+    pub(crate) fn reader<'a>(&self, nodes: &'a dyn NodeStore) -> LayerReader<'a> {
+        let (chain, root) = self.chain();
+        LayerReader {
+            chain,
+            tree: Lookup::new(nodes, root),
         }
     }
 
@@ -197,6 +183,32 @@ impl Layer {
             None => self.root().flatten(),
             Some((_, below)) => below.bottom_root(),
         }
+    }
+}
+
+/// A layer as it was when the reading began; it shows the same when it has been sealed since.
+pub(crate) struct LayerReader<'a> {
+    chain: Vec<Arc<Changes>>,
+    tree: Lookup<'a>,
+}
+
+impl LayerReader<'_> {
+    /// Collects the written pieces of `from..to` of a block, upper layers first, and finds what
+    /// lies under them all. Blocks in order cost the least.
+    pub(crate) fn block_pieces(
+        &mut self,
+        key: &Key,
+        from: u32,
+        to: u32,
+        pieces: &mut Vec<Piece>,
+    ) -> FsResult<Bottom> {
+        for changes in &self.chain {
+            if let Some(bottom) = pieces_of(changes, key, from, to, pieces) {
+                return Ok(bottom);
+            }
+        }
+        let pointer = self.tree.get(key)?.and_then(Value::pointer);
+        Ok(pointer.map_or(Bottom::Zeros, Bottom::Stored))
     }
 }
 

@@ -424,7 +424,15 @@ impl Volume {
 
     /// Fetches, verifies and joins a plan's pieces.
     pub fn execute(&self, plan: ReadPlan) -> FsResult<Vec<u8>> {
-        plan.execute(&*self.shared.nodes, &self.shared.store)
+        let mut out = vec![0; plan.len()];
+        self.execute_into(plan, &mut out)?;
+        Ok(out)
+    }
+
+    /// As [`Volume::execute`], into memory that is as long as the read. After an error it holds
+    /// anything.
+    pub fn execute_into(&self, plan: ReadPlan, out: &mut [u8]) -> FsResult<()> {
+        plan.execute(&*self.shared.nodes, &self.shared.store, out)
     }
 
     fn view<'a>(&'a self, state: &'a State) -> View<'a> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::base::{Ino, Key};
 use crate::volume::core::admission::Need;
 use crate::volume::records::Inode;
-use crate::volume::{BlockState, Edit, FsResult, Request, Volume, keys};
+use crate::volume::{BlockState, Edit, FsResult, ReadPlan, Request, Volume, keys};
 
 use super::WriteMode;
 use super::inodes::{load_file, store, without_privileges};
@@ -34,32 +34,43 @@ impl Volume {
         offset: u64,
         len: usize,
     ) -> FsResult<Vec<u8>> {
-        self.read_with_inode(request, ino, offset, len)
-            .map(|(bytes, _)| bytes)
-    }
-
-    /// As `read_file`, for a reader whose access counts.
-    pub fn read_file_accessed(
-        &self,
-        request: &Request,
-        ino: Ino,
-        offset: u64,
-        len: usize,
-    ) -> FsResult<Vec<u8>> {
-        let (bytes, inode) = self.read_with_inode(request, ino, offset, len)?;
-        self.accessed_as(request, ino, &inode);
-        Ok(bytes)
-    }
-
-    fn read_with_inode(
-        &self,
-        request: &Request,
-        ino: Ino,
-        offset: u64,
-        len: usize,
-    ) -> FsResult<(Vec<u8>, Inode)> {
         let _pin = self.pin();
-        let (plan, inode) = self.read(request, |view| {
+        let (plan, _) = self.plan_file_read(request, ino, offset, len)?;
+        plan.map_or_else(|| Ok(Vec::new()), |plan| self.execute(plan))
+    }
+
+    /// As `read_file`, to the start of `out`, of any former content; returns how many bytes these
+    /// are. Where it `is_access` of the caller, it counts as one.
+    pub fn read_file_into(
+        &self,
+        request: &Request,
+        ino: Ino,
+        offset: u64,
+        out: &mut [u8],
+        is_access: bool,
+    ) -> FsResult<usize> {
+        let pin = self.pin();
+        let (plan, inode) = self.plan_file_read(request, ino, offset, out.len())?;
+        let len = plan.as_ref().map_or(0, ReadPlan::len);
+        if let Some(plan) = plan {
+            self.execute_into(plan, &mut out[..len])?;
+        }
+        drop(pin);
+        if is_access {
+            self.accessed_as(request, ino, &inode);
+        }
+        Ok(len)
+    }
+
+    /// None: there is nothing to read. The store must be pinned until the plan is executed.
+    fn plan_file_read(
+        &self,
+        request: &Request,
+        ino: Ino,
+        offset: u64,
+        len: usize,
+    ) -> FsResult<(Option<ReadPlan>, Inode)> {
+        self.read(request, |view| {
             let inode = load_file(view, ino)?;
             let rest = inode.size.saturating_sub(offset);
             let len = usize::try_from(rest).map_or(len, |rest| len.min(rest));
@@ -68,9 +79,7 @@ impl Volume {
                 _ => Some(view.plan_read(ino, offset, len)?),
             };
             Ok((plan, inode))
-        })?;
-        let bytes = plan.map_or_else(|| Ok(Vec::new()), |plan| self.execute(plan))?;
-        Ok((bytes, inode))
+        })
     }
 
     /// Writes bytes; up to 1 MiB is one transaction. Zeros of whole blocks become holes.

@@ -30,6 +30,33 @@ fn written_bytes_come_back() {
     assert_eq!(fs.read_file(&ROOT, file, u64::MAX, 100).unwrap(), b"");
 }
 
+/// Whatever the memory held before, a read into it shows the file: holes, stored blocks, written
+/// pieces above them, of short and of long reads, within and across blocks.
+#[test]
+fn reads_overwrite_all_of_the_memory() {
+    let fs = Fixture::new();
+    let file = fs.file(Ino::ROOT, "f");
+    let data: Vec<u8> = (0..700_000u32).map(|at| (at / 5) as u8 | 1).collect();
+    fs.write(file, 100_000, &data);
+    fs.write(file, 1_000_000, b"short last block");
+    fs.checkpoint();
+    fs.write(file, 300_000, b"piece of a frozen layer");
+    fs.bench.freeze();
+    fs.write(file, 300_010, b"written piece");
+    let content = fs.content(file);
+    assert_eq!(&content[300_000..300_023], b"piece of awritten piece");
+    for offset in [0, 1, 8192, 90_000, 299_990, 700_000, 999_999, 1_000_015] {
+        for len in [1, 5000, 20_000, 200_000, 1 << 20] {
+            let mut memory = vec![0xaa; len];
+            let read = fs.read_file_into(&ROOT, file, offset as u64, &mut memory, false);
+            let read = read.unwrap();
+            let expected = &content[offset..content.len().min(offset + len)];
+            assert!(memory[..read] == *expected, "{len} bytes at {offset}");
+            assert!(memory[read..].iter().all(|&byte| byte == 0xaa));
+        }
+    }
+}
+
 /// Small and large writes agree on the content and on the number of blocks, aligned or not.
 #[test]
 fn large_writes_equal_small_ones() {
