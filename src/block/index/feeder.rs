@@ -47,6 +47,7 @@ pub(super) struct Feeder {
     failures: u32,
 }
 
+#[derive(PartialEq, Eq, Debug)]
 enum Task {
     Learn,
     Feed(SegmentId),
@@ -178,7 +179,7 @@ impl Feeder {
             if std::mem::take(&mut work.failed) {
                 return Task::Replace;
             }
-            if self.is_learning_due() {
+            if self.is_learning_due() && !work.is_awaited() {
                 return Task::Learn;
             }
             if work.has_some() && self.is_put_off(&work) {
@@ -207,7 +208,7 @@ impl Feeder {
             return false;
         }
         let may_work = self.manners.may_work(self.shared.used(), Instant::now());
-        !may_work && work.leaving.is_empty() && work.waiting == 0
+        !may_work && !work.is_awaited()
     }
 
     /// Only once blocks are stored: whoever only reads does not pay for it.
@@ -215,8 +216,8 @@ impl Feeder {
         self.has_to_learn && self.shared.used().stored > 0
     }
 
-    /// Learns some of what the index has. Unlike feeding this is not put off: it makes look-ups
-    /// cheaper.
+    /// Learns some of what the index has. Unlike feeding this is not put off, because it makes
+    /// look-ups cheaper; only what somebody waits for goes before it.
     fn learn(&mut self) -> Result<(), IndexError> {
         let content = self.shared.content.read();
         if let Some(content) = content.as_ref() {
@@ -376,5 +377,46 @@ fn lower_priority() {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
         log::debug!("the feeder of the content index keeps its priority: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Disk, SimDisk};
+
+    /// A large index is learned before it is fed with what can wait; what somebody waits for goes
+    /// before both, and of that what was moved before what is forgotten.
+    #[test]
+    fn whoever_waits_goes_before_learning() {
+        let (moved, leaving) = (SegmentId(8), SegmentId(7));
+        let disk = SimDisk::new();
+        disk.create_dir("segments").unwrap();
+        let pool = PoolId([5; 16]);
+        let set = SegmentSet::open(Arc::new(disk), pool, SegmentId(0)).unwrap();
+        let shared = Arc::new(Shared::default());
+        let mut feeder = Feeder::new(PathBuf::new(), pool, Arc::new(set), shared.clone());
+        feeder.has_to_learn = true;
+        shared.stored.store(1, Ordering::Relaxed);
+
+        shared.work.lock().segments.insert(moved);
+        assert_eq!(feeder.next_task(), Task::Learn);
+        shared.work.lock().waiting = 1;
+        assert_eq!(feeder.next_task(), Task::Feed(moved));
+        assert_eq!(
+            feeder.next_task(),
+            Task::Learn,
+            "there is no more to wait for"
+        );
+
+        *shared.work.lock() = Work {
+            segments: BTreeSet::from([moved]),
+            leaving: BTreeSet::from([leaving]),
+            ..Work::default()
+        };
+        assert_eq!(feeder.next_task(), Task::Feed(moved));
+        assert_eq!(feeder.next_task(), Task::Forget(leaving));
+        shared.work.lock().leaving.clear();
+        assert_eq!(feeder.next_task(), Task::Learn);
     }
 }

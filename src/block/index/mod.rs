@@ -51,6 +51,7 @@ pub(super) struct Index {
 }
 
 /// What the feeder shares with those who ask.
+#[derive(Default)]
 struct Shared {
     /// None while it is being opened or replaced, and for good once it has failed too often.
     /// Whoever asks holds the lock while it does: so the feeder can take the index away from all
@@ -89,6 +90,12 @@ impl Work {
     fn has_some(&self) -> bool {
         !(self.segments.is_empty() && self.leaving.is_empty())
     }
+
+    /// Whether somebody waits for some of it: a collection of garbage for what leaves, behind what
+    /// it has moved, or whoever waits until the index is ready.
+    fn is_awaited(&self) -> bool {
+        !self.leaving.is_empty() || self.waiting > 0 && !self.segments.is_empty()
+    }
 }
 
 /// When dropped, also by a panic of the feeder, nobody waits for it any more.
@@ -104,14 +111,7 @@ impl Drop for Ending {
 impl Index {
     /// Starts the feeder, which opens the index in `dir` or builds a new one there.
     pub(super) fn start(dir: PathBuf, pool: PoolId, set: Arc<SegmentSet>) -> io::Result<Index> {
-        let shared = Arc::new(Shared {
-            content: RwLock::new(None),
-            ready: AtomicBool::new(false),
-            stored: AtomicU64::new(0),
-            read: AtomicU64::new(0),
-            work: Mutex::default(),
-            changed: Condvar::new(),
-        });
+        let shared = Arc::new(Shared::default());
         let feeder = Feeder::new(dir.clone(), pool, set, shared.clone());
         let ending = Ending(shared.clone());
         let thread = thread::Builder::new()
