@@ -162,6 +162,32 @@ fn block_sizes_are_checked() {
     assert_eq!(fixture.ok(&["volume", "ls", "-q"]), "bytes\nlarge\nsmall");
 }
 
+/// A profile chooses the block size, the pool's own where none is better; one that is not known is
+/// answered with those that are, and beside a block size it is refused.
+#[test]
+fn profiles_choose_block_sizes() {
+    let fixture = Fixture::new();
+    for (profile, bytes) in [
+        ("postgres", "8192"),
+        ("mysql", "16384"),
+        ("sqlite", "4096"),
+        ("redis", "8192"),
+        ("general", "8192"),
+    ] {
+        fixture.ok(&["volume", "create", profile, "--profile", profile]);
+        let volume = fixture.inspect(&["volume", "inspect", profile]);
+        assert_eq!(volume["Options"]["block-size"], bytes, "{profile}");
+    }
+    let create = ["volume", "create", "bad", "--profile"];
+    let told = fixture.fails(USAGE, &[&create[..], &["oracle"]].concat());
+    assert_says(
+        &told,
+        &["'oracle'", "postgres, mysql, sqlite, redis, general"],
+    );
+    let both = [&create[..], &["mysql", "--block-size", "16K"]].concat();
+    assert_says(&fixture.fails(USAGE, &both), &["--profile", "--block-size"]);
+}
+
 /// `--owner` and `--mode` shape the root folder; without them it is the creator's, 0755.
 #[test]
 fn owner_and_mode_of_the_root_are_set() {
