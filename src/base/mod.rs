@@ -2,6 +2,7 @@
 //! I/O.
 
 pub(crate) mod buffers;
+mod cache_use;
 pub mod clock;
 pub mod codec;
 mod error_chain;
@@ -17,6 +18,7 @@ mod split_mix;
 pub(crate) mod sync;
 
 pub(crate) use buffers::Buffers;
+pub use cache_use::CacheUse;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use codec::{ByteReader, DecodeError, PutBytes};
 pub use error_chain::chain;

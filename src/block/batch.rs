@@ -17,6 +17,7 @@ const KEPT_BYTES_MAX: usize = 1 << 20;
 pub(super) struct Batch {
     bytes: Vec<u8>,
     frames: Vec<BatchFrame>,
+    content_bytes: u64,
 }
 
 /// What is known of a frame before it has a place.
@@ -38,6 +39,7 @@ impl Batch {
         let mut batch = BATCH.take();
         batch.bytes.clear();
         batch.frames.clear();
+        batch.content_bytes = 0;
         let result = work(&mut batch);
         if batch.bytes.capacity() <= KEPT_BYTES_MAX {
             BATCH.set(batch);
@@ -49,6 +51,7 @@ impl Batch {
     pub(super) fn push(&mut self, header: &FrameHeader, payload: &[u8]) -> usize {
         self.bytes.extend_from_slice(&header.encode());
         self.bytes.extend_from_slice(payload);
+        self.content_bytes += u64::from(header.content_len);
         self.frames.push(BatchFrame {
             id: header.id,
             len: header.frame_len(),
@@ -64,6 +67,11 @@ impl Batch {
     /// The frames, in order.
     pub(super) fn frames(&self) -> &[BatchFrame] {
         &self.frames
+    }
+
+    /// Their content, before compression.
+    pub(super) fn content_bytes(&self) -> u64 {
+        self.content_bytes
     }
 
     /// All of them as they are written.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::base::BlockId;
+use crate::base::{BlockId, CacheUse};
 
 /// Most shards; fewer when the cap is small, so that one shard still holds several blocks.
 const SHARDS_MAX: usize = 16;
@@ -29,6 +29,9 @@ struct Shard {
     by_id: HashMap<BlockId, usize>,
     bytes: usize,
     hand: usize,
+    /// Counted under the lock that a look-up takes anyway.
+    hits: u64,
+    misses: u64,
 }
 
 struct Slot {
@@ -56,10 +59,12 @@ impl BlockCache {
     /// The block, if it is here.
     pub(super) fn get(&self, id: &BlockId) -> Option<Arc<[u8]>> {
         let mut shard = self.shard(id).lock();
-        let at = *shard.by_id.get(id)?;
-        let slot = shard.slots[at].as_mut()?;
-        slot.used = true;
-        Some(slot.content.clone())
+        let found = shard.get(id);
+        match found {
+            Some(_) => shard.hits += 1,
+            None => shard.misses += 1,
+        }
+        found
     }
 
     /// Keeps a verified block, at the cost of some that were not read lately.
@@ -82,16 +87,29 @@ impl BlockCache {
         drop(evicted);
     }
 
-    /// Bytes held, book-keeping included.
-    pub(super) fn bytes(&self) -> u64 {
-        self.shards
-            .iter()
-            .map(|shard| shard.lock().bytes as u64)
-            .sum()
+    /// What it holds, and how often it was asked.
+    pub(super) fn usage(&self) -> CacheUse {
+        let shards = self.shards.iter().map(|shard| shard.lock().usage());
+        shards.fold(CacheUse::default(), CacheUse::plus)
     }
 }
 
 impl Shard {
+    fn get(&mut self, id: &BlockId) -> Option<Arc<[u8]>> {
+        let at = *self.by_id.get(id)?;
+        let slot = self.slots[at].as_mut()?;
+        slot.used = true;
+        Some(slot.content.clone())
+    }
+
+    fn usage(&self) -> CacheUse {
+        CacheUse {
+            bytes: self.bytes as u64,
+            hits: self.hits,
+            misses: self.misses,
+        }
+    }
+
     fn insert(&mut self, id: BlockId, content: Arc<[u8]>, cost: usize) {
         let slot = Some(Slot {
             id,
@@ -146,10 +164,10 @@ mod tests {
         for number in 0..1000 {
             let content = Arc::from(vec![number as u8; 1000 + number as usize * 10]);
             cache.insert(&id(number), &content);
-            assert!(cache.bytes() <= 1 << 20);
+            assert!(cache.usage().bytes <= 1 << 20);
             assert_eq!(cache.get(&id(number)).unwrap(), content);
         }
-        assert!(cache.bytes() > (1 << 20) - 20_000);
+        assert!(cache.usage().bytes > (1 << 20) - 20_000);
         let kept = (0..1000)
             .filter(|&number| cache.get(&id(number)).is_some())
             .count();
@@ -176,6 +194,21 @@ mod tests {
         assert!(cache.get(&id(1)).is_none());
         let none = BlockCache::new(0);
         none.insert(&id(1), &Arc::from([1]));
-        assert_eq!((none.get(&id(1)), none.bytes()), (None, 0));
+        assert_eq!((none.get(&id(1)), none.usage().bytes), (None, 0));
+    }
+
+    /// Each look-up is a hit or a miss, in whatever shard.
+    #[test]
+    fn look_ups_are_counted() {
+        let cache = BlockCache::new(SHARDS_MAX * SHARD_BYTES_MIN);
+        for number in 0..100 {
+            assert!(cache.get(&id(number)).is_none());
+            cache.insert(&id(number), &Arc::from([1; 1000]));
+        }
+        for number in 50..200 {
+            cache.get(&id(number));
+        }
+        let usage = cache.usage();
+        assert_eq!((usage.hits, usage.misses), (50, 200));
     }
 }

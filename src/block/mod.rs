@@ -45,7 +45,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use crate::base::{BlockId, SegmentId};
+use crate::base::{BlockId, CacheUse, SegmentId};
 
 pub use collect::{Moved, SegmentFrame};
 pub use error::{BlockError, BlockResult};
@@ -94,8 +94,12 @@ pub struct StoreStats {
     pub dedup_hits: u64,
     /// Content in bytes that was not stored again.
     pub dedup_bytes: u64,
-    /// Bytes held by the block cache.
-    pub cache_bytes: u64,
+    /// Content in bytes that was stored because it was not there.
+    pub new_bytes: u64,
+    /// What this took, in bytes: frames, compressed, with their headers.
+    pub new_frame_bytes: u64,
+    /// How the block cache is used.
+    pub cache: CacheUse,
     /// Whether the content index answers for every segment that is closed and durable (false
     /// while it is being opened or rebuilt, and without one).
     pub index_ready: bool,

@@ -82,6 +82,7 @@ impl Core {
                 .map(|content| self.put_into(batch, content))
                 .collect::<BlockResult<_>>()?;
             let places = self.appender.append_batch(SegmentKind::Data, batch)?;
+            self.counters.count_new(batch);
             for (frame, place) in batch.frames().iter().zip(&places) {
                 self.recent.insert(&frame.id, *place);
             }

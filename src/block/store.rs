@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::{BlockId, Pointer, PoolId, SegmentId, chain};
 use crate::disk::{Disk, Step};
 
+use super::batch::Batch;
 use super::cache::BlockCache;
 use super::index::{Index, RecentFrames};
 use super::pins::{Pin, Pins};
@@ -44,6 +45,19 @@ pub(super) struct Counters {
     pub(super) bytes_put: AtomicU64,
     pub(super) dedup_hits: AtomicU64,
     pub(super) dedup_bytes: AtomicU64,
+    new_bytes: AtomicU64,
+    new_frame_bytes: AtomicU64,
+}
+
+impl Counters {
+    /// Blocks were stored that were not there before.
+    pub(super) fn count_new(&self, batch: &Batch) {
+        let frame_bytes = batch.bytes().len() as u64;
+        self.new_bytes
+            .fetch_add(batch.content_bytes(), Ordering::Relaxed);
+        self.new_frame_bytes
+            .fetch_add(frame_bytes, Ordering::Relaxed);
+    }
 }
 
 impl BlockStore {
@@ -316,7 +330,9 @@ impl BlockStore {
             bytes_put: count(&counters.bytes_put),
             dedup_hits: count(&counters.dedup_hits),
             dedup_bytes: count(&counters.dedup_bytes),
-            cache_bytes: self.core.cache.bytes(),
+            new_bytes: count(&counters.new_bytes),
+            new_frame_bytes: count(&counters.new_frame_bytes),
+            cache: self.core.cache.usage(),
             index_ready: self.core.index.as_ref().is_some_and(Index::is_ready),
         }
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Policy;
 use super::records::MadeBy;
 use crate::base::{
-    Lsn, PoolId, SegmentId, SnapshotId, SnapshotName, Timestamp, VolumeId, VolumeName,
+    CacheUse, Lsn, PoolId, SegmentId, SnapshotId, SnapshotName, Timestamp, VolumeId, VolumeName,
 };
 use crate::volume::ops::Difference;
 
@@ -289,8 +289,14 @@ pub struct PoolStatus {
     pub dedup_hits: u64,
     /// Content of these in bytes.
     pub dedup_bytes: u64,
-    /// Bytes held by the cache of decompressed blocks.
-    pub block_cache_bytes: u64,
+    /// Content that was stored since the opening because it was not there, in bytes.
+    pub new_bytes: u64,
+    /// What this took, in bytes: frames, compressed, with their headers.
+    pub new_frame_bytes: u64,
+    /// How the cache of decompressed blocks is used.
+    pub block_cache: CacheUse,
+    /// How the cache of tree nodes is used.
+    pub node_cache: CacheUse,
     /// Checkpoints since the opening.
     pub checkpoints: u64,
     /// Garbage that was collected since the opening.

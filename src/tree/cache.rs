@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::node::Node;
-use crate::base::BlockId;
+use crate::base::{BlockId, CacheUse};
 
 /// Most shards; fewer when the cap is small, so that one shard still holds many nodes.
 const SHARDS_MAX: usize = 16;
@@ -28,6 +28,9 @@ struct Shard {
     by_id: HashMap<BlockId, usize>,
     bytes: usize,
     hand: usize,
+    /// Counted under the lock that a look-up takes anyway.
+    hits: u64,
+    misses: u64,
 }
 
 struct Slot {
@@ -57,10 +60,12 @@ impl NodeCache {
     /// The node, if it is here.
     pub(super) fn get(&self, id: &BlockId) -> Option<Arc<Node>> {
         let mut shard = self.shard(id).lock();
-        let at = *shard.by_id.get(id)?;
-        let slot = &mut shard.slots[at];
-        slot.used = true;
-        Some(slot.node.clone())
+        let found = shard.get(id);
+        match found {
+            Some(_) => shard.hits += 1,
+            None => shard.misses += 1,
+        }
+        found
     }
 
     /// Keeps a node that was read, unless another reader has already brought it.
@@ -101,18 +106,41 @@ impl NodeCache {
     /// Forgets all nodes.
     pub(super) fn clear(&self) {
         for shard in &self.shards {
-            let cleared = std::mem::take(&mut *shard.lock());
+            let mut shard = shard.lock();
+            let empty = Shard {
+                hits: shard.hits,
+                misses: shard.misses,
+                ..Shard::default()
+            };
+            let cleared = std::mem::replace(&mut *shard, empty);
+            drop(shard);
             drop(cleared);
         }
     }
 
-    /// Bytes that the cached nodes count for.
-    pub(super) fn bytes(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().bytes).sum()
+    /// What it holds, and how often it was asked.
+    pub(super) fn usage(&self) -> CacheUse {
+        let shards = self.shards.iter().map(|shard| shard.lock().usage());
+        shards.fold(CacheUse::default(), CacheUse::plus)
     }
 }
 
 impl Shard {
+    fn get(&mut self, id: &BlockId) -> Option<Arc<Node>> {
+        let at = *self.by_id.get(id)?;
+        let slot = &mut self.slots[at];
+        slot.used = true;
+        Some(slot.node.clone())
+    }
+
+    fn usage(&self) -> CacheUse {
+        CacheUse {
+            bytes: self.bytes as u64,
+            hits: self.hits,
+            misses: self.misses,
+        }
+    }
+
     fn push(&mut self, slot: Slot) {
         self.bytes += slot.cost;
         self.by_id.insert(slot.id, self.slots.len());
@@ -171,7 +199,7 @@ mod tests {
         for number in 0..200 {
             let (id, cold) = node(number, 1000);
             cache.insert(id, &cold);
-            assert!(cache.bytes() <= 10_000);
+            assert!(cache.usage().bytes <= 10_000);
             assert!(cache.get(&hot_id).is_some(), "evicted at {number}");
         }
         assert!(cache.get(&BlockId([0; 32])).is_none());
@@ -200,9 +228,25 @@ mod tests {
         cache.insert(id, &first);
         cache.insert(id, &second);
         assert!(Arc::ptr_eq(&cache.get(&id).unwrap(), &first));
-        let bytes = cache.bytes();
+        let bytes = cache.usage().bytes;
         cache.replace(id, &second);
         assert!(Arc::ptr_eq(&cache.get(&id).unwrap(), &second));
-        assert_eq!(cache.bytes(), bytes);
+        assert_eq!(cache.usage().bytes, bytes);
+    }
+
+    /// Each look-up is a hit or a miss; forgetting the nodes keeps the counts.
+    #[test]
+    fn look_ups_are_counted() {
+        let cache = NodeCache::new(SHARDS_MAX * SHARD_BYTES_MIN);
+        for number in 0..10 {
+            let (id, kept) = node(number, 100);
+            assert!(cache.get(&id).is_none());
+            cache.insert(id, &kept);
+            assert!(cache.get(&id).is_some());
+        }
+        cache.clear();
+        assert!(cache.get(&BlockId([3; 32])).is_none());
+        let usage = cache.usage();
+        assert_eq!((usage.bytes, usage.hits, usage.misses), (0, 10, 11));
     }
 }

@@ -7,7 +7,7 @@ use super::cache::NodeCache;
 use super::codec;
 use super::error::{TreeError, TreeResult};
 use super::node::Node;
-use crate::base::{BlockId, DecodeError, Pointer, Value};
+use crate::base::{BlockId, CacheUse, DecodeError, Pointer, Value};
 use crate::block::BlockStore;
 
 /// Where nodes are kept: [`BlockNodes`], or in tests the memory.
@@ -29,6 +29,11 @@ pub trait NodeStore: Send + Sync {
 
     /// Stores a node. It is not durable before the segment of the returned pointer is synced.
     fn write_node(&self, node: Node) -> TreeResult<Pointer>;
+
+    /// How its cache is used; nothing where there is none.
+    fn cache_use(&self) -> CacheUse {
+        CacheUse::default()
+    }
 }
 
 /// Nodes in the block store, with a byte-capped cache of decoded nodes.
@@ -47,11 +52,6 @@ impl BlockNodes {
             cache: NodeCache::new(cache_bytes),
             poisonings_seen: AtomicU64::new(0),
         }
-    }
-
-    /// Memory of the nodes that are cached now, in bytes.
-    pub fn cached_bytes(&self) -> usize {
-        self.cache.bytes()
     }
 
     /// Forgets all nodes after a segment was poisoned: a cached node may bear places of frames
@@ -97,6 +97,10 @@ impl NodeStore for BlockNodes {
         // in its places, and these are older.
         self.cache.replace(id, &Arc::new(node));
         Ok(pointer)
+    }
+
+    fn cache_use(&self) -> CacheUse {
+        self.cache.usage()
     }
 }
 
@@ -244,7 +248,7 @@ mod tests {
             );
         }
         assert_eq!(cursor.next().unwrap(), None);
-        assert!(nodes.cached_bytes() <= 1 << 20);
+        assert!(nodes.cache_use().bytes <= 1 << 20);
     }
 
     /// `check` sees what is wrong on the medium even when the cache holds the sound nodes.

@@ -116,6 +116,10 @@ fn requests_are_counted() {
             "fsync",
             "it was mounted",
             "40.0 KiB",
+            "dirty:",
+            "newly stored:",
+            "block cache:",
+            "node cache:",
             "journal syncs",
         ],
     );
@@ -232,6 +236,51 @@ fn the_pools_work_is_told() {
     assert_eq!(pool["collected"]["freed_bytes"], collected["freed_bytes"]);
     assert_eq!(pool["collected"]["removed_segments"], collected["removed"]);
     assert_eq!(pool["collected"]["moved_bytes"], collected["moved_bytes"]);
+}
+
+/// The volume has changed bytes of its own until a checkpoint, which tells what compression has
+/// saved; and reads are told by whether the caches had what they wanted.
+#[test]
+fn changes_and_caches_are_told() {
+    const LEN: u64 = 1 << 20;
+    let (fixture, folder) = Fixture::mounted();
+    fixture.ok(&["volume", "create", "quiet"]);
+    fixture.mount("quiet");
+    // Half of each page is random: it can be compressed to about a half.
+    let mut content = random(6, LEN);
+    for page in content.chunks_mut(PAGE) {
+        page[PAGE / 2..].fill(b'x');
+    }
+    let file = opened(&folder.join("file"), DIRECT);
+    for (at, page) in (0..).step_by(PAGE).zip(content.chunks(PAGE)) {
+        file.write_all_at(page, at).unwrap();
+    }
+    let before = stats(&fixture);
+    assert!(number(&before["dirty_bytes"]) >= LEN, "{before}");
+    let quiet = fixture.json(&["stats", "quiet"]);
+    assert!(number(&quiet["dirty_bytes"]) < LEN, "{quiet}");
+
+    // It tells what is published, and makes a checkpoint for that.
+    fixture.inspect(&["volume", "inspect", "data"]);
+    let after = stats(&fixture);
+    assert_eq!(number(&after["dirty_bytes"]), 0, "{after}");
+    let added = |field: &str| number(&after["pool"][field]) - number(&before["pool"][field]);
+    let (stored, frames) = (added("new_bytes"), added("new_frame_bytes"));
+    assert_eq!(stored, LEN);
+    assert!((LEN / 3..LEN / 4 * 3).contains(&frames), "{frames} bytes");
+
+    let mut found = vec![0; PAGE];
+    for _ in 0..3 {
+        file.read_exact_at(&mut found, 0).unwrap();
+    }
+    let read = stats(&fixture)["pool"].clone();
+    for field in ["block_cache_hits", "block_cache_misses", "node_cache_hits"] {
+        assert!(
+            number(&read[field]) > number(&after["pool"][field]),
+            "{field}: {read}"
+        );
+    }
+    assert!(number(&read["node_cache_bytes"]) > 0, "{read}");
 }
 
 fn watch(fixture: &Fixture, arguments: &[&str]) -> Server {

@@ -26,6 +26,28 @@ fn recent_blocks_are_stored_once() {
     assert_ne!(store.put_node(first.id, &content).unwrap(), node);
 }
 
+/// What is stored anew is counted once, with what compression has left of it; nodes are not.
+#[test]
+fn newly_stored_blocks_are_counted() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let counted = || {
+        let stats = store.stats();
+        (stats.new_bytes, stats.new_frame_bytes)
+    };
+    let (random, even) = (noise(1, 8192), vec![7; 8192]);
+    let stored = store.put_blocks(&[&random, &even, &random]).unwrap();
+    let frame_bytes: u64 = stored[..2]
+        .iter()
+        .map(|pointer| u64::from(pointer.place.len))
+        .sum();
+    assert!((8192..8192 + 1000).contains(&frame_bytes));
+    assert_eq!(counted(), (2 * 8192, frame_bytes));
+    store.put_block(&even).unwrap();
+    store.put_node(stored[0].id, &random).unwrap();
+    assert_eq!(counted(), (2 * 8192, frame_bytes));
+}
+
 /// A frame that is found damaged where it was remembered is not referred to: the block is stored
 /// again.
 #[test]

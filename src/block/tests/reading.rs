@@ -25,7 +25,7 @@ fn neighbours_are_read_together() {
     }
     let reads = disk.take_calls();
     assert_eq!(reads.len(), 3, "{reads:?}");
-    assert!(store.stats().cache_bytes > 256 * 8192);
+    assert!(store.stats().cache.bytes > 256 * 8192);
     store.read_blocks(&pointers[..100]).unwrap();
     assert_eq!(disk.take_calls(), []);
     assert_eq!(store.read_blocks(&[]).unwrap().len(), 0);
@@ -82,9 +82,9 @@ fn writes_do_not_pollute_the_cache() {
     let fixture = Fixture::new();
     let store = fixture.open();
     let pointer = store.put_block(&noise(1, 8192)).unwrap();
-    assert_eq!(store.stats().cache_bytes, 0);
+    assert_eq!(store.stats().cache.bytes, 0);
     store.read_block(&pointer).unwrap();
-    assert!(store.stats().cache_bytes > 8192);
+    assert!(store.stats().cache.bytes > 8192);
 }
 
 /// Any damaged byte of a frame is found by reads and by `verify`; the error has the id, the

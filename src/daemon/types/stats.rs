@@ -38,6 +38,9 @@ pub struct StatsReport {
     pub read_bytes: u64,
     /// Content that was written.
     pub written_bytes: u64,
+    /// Changed bytes of it in memory, those in common with snapshots and clones among them.
+    #[serde(default)]
+    pub dirty_bytes: u64,
     /// Kinds of requests that have come at all.
     pub requests: Vec<RequestStats>,
     /// The pool, which may have other volumes, too.
@@ -92,12 +95,33 @@ pub struct PoolStats {
     pub dedup_hits: u64,
     /// Their content.
     pub dedup_bytes: u64,
+    /// Content that was stored because it was not there, before compression.
+    #[serde(default)]
+    pub new_bytes: u64,
+    /// What this took: frames, compressed, with their headers.
+    #[serde(default)]
+    pub new_frame_bytes: u64,
     /// Bytes of all segments.
     pub segment_bytes: u64,
     /// Number of segments.
     pub segments: u64,
     /// Bytes in the cache of decompressed blocks.
     pub block_cache_bytes: u64,
+    /// Blocks that were wanted and found in it.
+    #[serde(default)]
+    pub block_cache_hits: u64,
+    /// Blocks that were wanted and not in it.
+    #[serde(default)]
+    pub block_cache_misses: u64,
+    /// Bytes in the cache of tree nodes.
+    #[serde(default)]
+    pub node_cache_bytes: u64,
+    /// Nodes that were wanted and found in it.
+    #[serde(default)]
+    pub node_cache_hits: u64,
+    /// Nodes that were wanted and not in it.
+    #[serde(default)]
+    pub node_cache_misses: u64,
     /// Checkpoints.
     pub checkpoints: u64,
     /// Garbage that was collected.

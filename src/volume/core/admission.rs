@@ -272,6 +272,11 @@ impl Charge {
         }
     }
 
+    /// The count.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Sets the count.
     pub(crate) fn set(&mut self, bytes: u64) {
         let dirty = &self.admission.dirty;

@@ -46,7 +46,7 @@ enum Content {
     Frozen {
         changes: Arc<Changes>,
         below: Arc<Layer>,
-        _charge: Charge,
+        charge: Charge,
     },
     Sealed(Option<TreeRoot>),
 }
@@ -80,7 +80,7 @@ impl Layer {
         let content = Content::Frozen {
             changes,
             below,
-            _charge: charge,
+            charge,
         };
         Arc::new(Layer {
             content: RwLock::new(content),
@@ -114,6 +114,16 @@ impl Layer {
         let old = std::mem::replace(&mut *self.content.write(), Content::Sealed(root));
         // Freed outside of the lock: it may be hundreds of megabytes.
         drop(old);
+    }
+
+    /// Changed bytes in memory that are kept for it: its own and those of the layers below, until
+    /// they are sealed.
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        let (own, below) = match &*self.content.read() {
+            Content::Sealed(_) => return 0,
+            Content::Frozen { charge, below, .. } => (charge.bytes(), below.clone()),
+        };
+        own + below.dirty_bytes()
     }
 
     /// Unsealed layers from here down.

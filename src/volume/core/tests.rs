@@ -176,6 +176,28 @@ proptest! {
     }
 }
 
+/// A volume has the changed bytes of its layers until they are sealed; those that it shares with
+/// a snapshot both have, and the pool has them once.
+#[test]
+fn changed_bytes_are_a_volumes_own() {
+    let bench = Bench::new(BLOCK);
+    let (volume, pool) = (&bench.volume, &bench.shared.admission);
+    assert_eq!(volume.dirty_bytes(), 0);
+    apply(&bench, &Op::Write(0, 5000, 1));
+    let first = volume.dirty_bytes();
+    assert!(first >= 5000);
+
+    let snapshot = bench.snapshot(bench.freeze());
+    apply(&bench, &Op::Write(0, 2000, 2));
+    let both = volume.dirty_bytes();
+    assert!(both >= first + 2000);
+    assert_eq!((snapshot.dirty_bytes(), pool.dirty()), (first, both));
+
+    bench.checkpoint();
+    assert_eq!((volume.dirty_bytes(), snapshot.dirty_bytes()), (0, 0));
+    assert_eq!(pool.dirty(), 0);
+}
+
 /// An operation that fails leaves nothing behind, and sees its own changes before.
 #[test]
 fn a_failed_operation_changes_nothing() {

@@ -207,6 +207,15 @@ impl Volume {
         self.state.read().counts
     }
 
+    /// Changed bytes in memory that wait for a checkpoint. What it has in common with a snapshot
+    /// or a clone counts for each of them.
+    pub fn dirty_bytes(&self) -> u64 {
+        let state = self.state.read();
+        let (active, base) = (state.charge.bytes(), state.base.clone());
+        drop(state);
+        active + base.dirty_bytes()
+    }
+
     /// Why no change is accepted any more, if so. Knows of failures of others that this volume
     /// depends on.
     pub fn poison_reason(&self) -> Option<String> {

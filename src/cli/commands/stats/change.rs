@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{facts, latencies};
+use super::{facts, latencies, share};
 use crate::base::{Clock, SystemClock};
 use crate::cli::output::{self, human_bytes};
 use crate::daemon::{PoolStats, RequestStats, StatsReport};
@@ -21,6 +21,8 @@ pub(super) struct Change {
     errors_per_second: f64,
     read_bytes_per_second: f64,
     written_bytes_per_second: f64,
+    /// What there is of them now.
+    dirty_bytes: u64,
     /// Kinds that have come meanwhile.
     requests: Vec<RequestChange>,
     pool: PoolChange,
@@ -51,6 +53,12 @@ struct PoolChange {
     journal_syncs_per_second: f64,
     sealed_bytes_per_second: f64,
     dedup_bytes_per_second: f64,
+    new_bytes_per_second: f64,
+    new_frame_bytes_per_second: f64,
+    block_cache_hits_per_second: f64,
+    block_cache_misses_per_second: f64,
+    node_cache_hits_per_second: f64,
+    node_cache_misses_per_second: f64,
     segment_bytes: u64,
     free_bytes: u64,
     /// In this time.
@@ -101,6 +109,7 @@ impl Change {
             errors_per_second: rates.of(before.errors, now.errors),
             read_bytes_per_second: rates.of(before.read_bytes, now.read_bytes),
             written_bytes_per_second: rates.of(before.written_bytes, now.written_bytes),
+            dirty_bytes: now.dirty_bytes,
             requests: changed.map(|one| RequestChange::of(&one, rates)).collect(),
             pool: PoolChange::between(&before.pool, &now.pool, rates),
         })
@@ -109,13 +118,14 @@ impl Change {
     /// For people: a line, the requests, and the pool.
     pub(super) fn text(&self) -> String {
         let mut text = format!(
-            "{} {}: {} requests/s, {} errors/s, {} read, {} written\n",
+            "{} {}: {} requests/s, {} errors/s, {} read, {} written, {} dirty\n",
             self.at,
             self.source,
             human_rate(self.requests_per_second),
             human_rate(self.errors_per_second),
             human_bytes_rate(self.read_bytes_per_second),
             human_bytes_rate(self.written_bytes_per_second),
+            human_bytes(self.dirty_bytes),
         );
         if !self.requests.is_empty() {
             let headers = [
@@ -172,6 +182,13 @@ impl PoolChange {
             journal_syncs_per_second: rates.of(before.journal_syncs, now.journal_syncs),
             sealed_bytes_per_second: rates.of(before.sealed_bytes, now.sealed_bytes),
             dedup_bytes_per_second: rates.of(before.dedup_bytes, now.dedup_bytes),
+            new_bytes_per_second: rates.of(before.new_bytes, now.new_bytes),
+            new_frame_bytes_per_second: rates.of(before.new_frame_bytes, now.new_frame_bytes),
+            block_cache_hits_per_second: rates.of(before.block_cache_hits, now.block_cache_hits),
+            block_cache_misses_per_second: rates
+                .of(before.block_cache_misses, now.block_cache_misses),
+            node_cache_hits_per_second: rates.of(before.node_cache_hits, now.node_cache_hits),
+            node_cache_misses_per_second: rates.of(before.node_cache_misses, now.node_cache_misses),
             segment_bytes: now.segment_bytes,
             free_bytes: now.free_bytes,
             checkpoints: now.checkpoints.saturating_sub(before.checkpoints),
@@ -210,6 +227,29 @@ impl PoolChange {
                 ),
             ),
             (
+                "newly stored",
+                format!(
+                    "{} as {}{}",
+                    human_bytes_rate(self.new_bytes_per_second),
+                    human_bytes_rate(self.new_frame_bytes_per_second),
+                    share(self.new_frame_bytes_per_second, self.new_bytes_per_second)
+                ),
+            ),
+            (
+                "block cache",
+                cache(
+                    self.block_cache_hits_per_second,
+                    self.block_cache_misses_per_second,
+                ),
+            ),
+            (
+                "node cache",
+                cache(
+                    self.node_cache_hits_per_second,
+                    self.node_cache_misses_per_second,
+                ),
+            ),
+            (
                 "garbage",
                 format!(
                     "{} moved, {} given back",
@@ -219,6 +259,16 @@ impl PoolChange {
             ),
         ])
     }
+}
+
+fn cache(hits: f64, misses: f64) -> String {
+    let asked = hits + misses;
+    format!(
+        "{} of {} look-ups/s hit{}",
+        human_rate(hits),
+        human_rate(asked),
+        share(hits, asked)
+    )
 }
 
 /// What is rare still shows.
@@ -246,7 +296,12 @@ mod tests {
         let write = requests("write", 8192, &[2000]);
         let mut now = report(vec![fsync, write]);
         now.mounted_ms += 2000;
+        now.dirty_bytes = 2048;
         now.pool.journal_syncs += 6;
+        now.pool.new_bytes += 8192;
+        now.pool.new_frame_bytes += 2048;
+        now.pool.node_cache_hits += 30;
+        now.pool.node_cache_misses += 10;
         now.pool.checkpoints += 1;
         now.pool.collected.freed_bytes += 4096;
         (before, now)
@@ -272,6 +327,10 @@ mod tests {
         assert_eq!(json["pool"]["checkpoints"], 1);
         assert_eq!(json["pool"]["freed_bytes_per_second"], 2048.0);
         assert_eq!(json["pool"]["dirty_bytes"], 4096);
+        assert_eq!(json["dirty_bytes"], 2048);
+        assert_eq!(json["pool"]["new_frame_bytes_per_second"], 1024.0);
+        assert_eq!(json["pool"]["node_cache_hits_per_second"], 15.0);
+        assert_eq!(json["pool"]["block_cache_misses_per_second"], 0.0);
     }
 
     /// A change is a line, a table and the pool; where nothing was asked there is no table.
@@ -282,7 +341,8 @@ mod tests {
         change.at = "2026-11-22T12:15:02Z".to_owned();
         assert_eq!(
             change.text(),
-            "2026-11-22T12:15:02Z db: 2.0 requests/s, 0.5 errors/s, 0 B/s read, 4.0 KiB/s written\n\
+            "2026-11-22T12:15:02Z db: 2.0 requests/s, 0.5 errors/s, 0 B/s read, 4.0 KiB/s written, \
+             2.0 KiB dirty\n\
              REQUEST   COUNT/S   ERRORS/S   BYTES/S     P50      P99      P99.9    MAX\n\
              fsync     1.5       0          -           5.0 ms   5.0 ms   5.0 ms   5.0 ms\n\
              write     0.5       0.5        4.0 KiB/s   2.0 us   2.0 us   2.0 us   2.0 us\n\
@@ -290,6 +350,9 @@ mod tests {
              1.0 TiB free\n\
              journal:               0 B/s appended, 3.0 syncs/s\n\
              blocks:                0 B/s sealed, 0 B/s of it found stored already\n\
+             newly stored:          4.0 KiB/s as 1.0 KiB/s (25.0 %)\n\
+             block cache:           0 of 0 look-ups/s hit\n\
+             node cache:            15 of 20 look-ups/s hit (75.0 %)\n\
              garbage:               0 B/s moved, 2.0 KiB/s given back\n\n"
         );
         let mut later = now.clone();

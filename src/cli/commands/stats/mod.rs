@@ -21,6 +21,10 @@ in the daemon until its answer, quantiles up to a quarter too high. An answer th
 name, attribute or data is no error. The pool's numbers are those of all its volumes, since its
 daemon has started.
 
+Dirty are changed bytes in memory that wait for a checkpoint: those of the volume, and further down
+those of the pool. Newly stored is content that was not there before, and the bytes of the frames
+that it was compressed to. docs/operations.md says what to make of each number.
+
 --watch goes on until Ctrl-C, which ends it with exit code 0. As JSON it prints one object a line.
 Exits with 5 when the volume is not mounted, and when it is unmounted meanwhile; with 7 when its
 daemon ends meanwhile.
@@ -138,6 +142,7 @@ fn text(report: &StatsReport) -> String {
         ),
         ("read", human_bytes(report.read_bytes)),
         ("written", human_bytes(report.written_bytes)),
+        ("dirty", human_bytes(report.dirty_bytes)),
     ]);
     if !report.requests.is_empty() {
         let headers = [
@@ -196,8 +201,24 @@ fn pool_text(pool: &PoolStats) -> String {
             "found stored already",
             blocks(pool.dedup_bytes, pool.dedup_hits),
         ),
+        ("newly stored", newly_stored(pool)),
         ("segments", format!("{segments} in {}", pool.segments)),
-        ("block cache", human_bytes(pool.block_cache_bytes)),
+        (
+            "block cache",
+            cache(
+                pool.block_cache_bytes,
+                pool.block_cache_hits,
+                pool.block_cache_misses,
+            ),
+        ),
+        (
+            "node cache",
+            cache(
+                pool.node_cache_bytes,
+                pool.node_cache_hits,
+                pool.node_cache_misses,
+            ),
+        ),
         ("checkpoints", pool.checkpoints.to_string()),
         (
             "garbage collected",
@@ -210,6 +231,33 @@ fn pool_text(pool: &PoolStats) -> String {
         ),
         ("free", human_bytes(pool.free_bytes)),
     ])
+}
+
+/// How far it was compressed: frames have headers, so more than all is possible.
+fn newly_stored(pool: &PoolStats) -> String {
+    format!(
+        "{} as {}{}",
+        human_bytes(pool.new_bytes),
+        human_bytes(pool.new_frame_bytes),
+        share(pool.new_frame_bytes as f64, pool.new_bytes as f64)
+    )
+}
+
+fn cache(bytes: u64, hits: u64, misses: u64) -> String {
+    let asked = hits + misses;
+    format!(
+        "{}, {hits} of {asked} look-ups hit{}",
+        human_bytes(bytes),
+        share(hits as f64, asked as f64)
+    )
+}
+
+/// ` (45.6 %)`; nothing of nothing.
+fn share(part: f64, whole: f64) -> String {
+    match whole > 0.0 {
+        true => format!(" ({:.1} %)", part / whole * 100.0),
+        false => String::new(),
+    }
 }
 
 fn facts(facts: &[(&str, String)]) -> String {
@@ -272,6 +320,7 @@ mod tests {
             errors: requests.iter().map(|one| one.errors).sum(),
             read_bytes: 0,
             written_bytes: requests.iter().map(|one| one.bytes).sum(),
+            dirty_bytes: 1024,
             requests,
             pool: PoolStats {
                 opened_at: "2026-11-22T10:14:59Z".into(),
@@ -284,9 +333,16 @@ mod tests {
                 sealed_bytes: 40 << 10,
                 dedup_hits: 2,
                 dedup_bytes: 16 << 10,
+                new_bytes: 24 << 10,
+                new_frame_bytes: 15 << 10,
                 segment_bytes: 3 << 30,
                 segments: 50,
-                block_cache_bytes: 0,
+                block_cache_bytes: 1 << 20,
+                block_cache_hits: 0,
+                block_cache_misses: 0,
+                node_cache_bytes: 2 << 20,
+                node_cache_hits: 30,
+                node_cache_misses: 10,
                 checkpoints: 3,
                 collected: Collected {
                     moved_bytes: 1 << 20,
@@ -330,6 +386,7 @@ mod tests {
              requests:              3, 2 of them errors\n\
              read:                  0 B\n\
              written:               8.0 KiB\n\
+             dirty:                 1.0 KiB\n\
              \n\
              REQUEST   COUNT   ERRORS   BYTES     P50      P99       P99.9     MAX\n\
              write     1       1        8.0 KiB   8.2 us   8.2 us    8.2 us    8.2 us\n\
@@ -341,8 +398,10 @@ mod tests {
              journal syncs:         12\n\
              sealed:                40.0 KiB in 5 blocks\n\
              found stored already:  16.0 KiB in 2 blocks\n\
+             newly stored:          24.0 KiB as 15.0 KiB (62.5 %)\n\
              segments:              3.0 GiB in 50\n\
-             block cache:           0 B\n\
+             block cache:           1.0 MiB, 0 of 0 look-ups hit\n\
+             node cache:            2.0 MiB, 30 of 40 look-ups hit (75.0 %)\n\
              checkpoints:           3\n\
              garbage collected:     2.0 MiB given back, 4 segments deleted, 1.0 MiB moved\n\
              free:                  1.0 TiB\n"
