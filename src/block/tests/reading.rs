@@ -46,7 +46,7 @@ fn rooms_are_filled() {
         .map(|block| store.put_block(block).unwrap())
         .collect();
     store.read_block(&pointers[3]).unwrap();
-    let cached = store.stats().cache_bytes;
+    let cached = store.stats().cache.bytes;
     disk.take_calls();
 
     let wanted = [100, 99, 3, 4, 5, 5, 7, 100];
@@ -68,7 +68,7 @@ fn rooms_are_filled() {
     }
     assert!(disk.take_calls().len() < wanted.len());
     // The content that is longer than its room came through the cache.
-    assert!(store.stats().cache_bytes < cached + 3 * 8500);
+    assert!(store.stats().cache.bytes < cached + 3 * 8500);
     store.read_into(Vec::new()).unwrap();
 
     let damaged = pointers[7].place.offset + 100;
