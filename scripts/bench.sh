@@ -4,13 +4,15 @@
 # target/bench/results.json.
 # Usage: scripts/bench.sh [--quick] [--peers LIST] [--only LIST] [FOLDER]
 #        scripts/bench.sh --list
-#        scripts/bench.sh --cost|--snapshots [FOLDER]    (default FOLDER: a temporary one; needs 32 GiB)
+#        scripts/bench.sh --micro|--cost|--snapshots [FOLDER]
+#        (default FOLDER: a temporary one; needs 32 GiB, --micro 4 GiB)
 #   --quick      small and short, and only prints: shows that everything works
 #   --peers      of btrfs,xfs,zfs,bindfs (default: all; "" for none); ext4, what lies below, is always
 #                there
 #   --only       workloads by their short names, and only prints
 #   --block-sizes  of 4,8,16,32,64,128 KiB: volumes with such blocks beside ext4, and only prints
 #   --list       prints the workloads: short name, name, what it does
+#   --micro      each layer beside what the machine could do at best
 #   --cost       counts instead: what a commit costs in requests, system calls, flushes and bytes
 #   --snapshots  the time that snapshots and clones take, idle and beside pgbench, and memory
 # Environment: VOLFS_ROUNDS (default 3). VOLFS_AGAINST: another binary of volfs, measured in the same
@@ -20,7 +22,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 usage() {
-    sed -n '2,18s/^# //p' "$0" >&2
+    sed -n '2,20s/^# //p' "$0" >&2
     exit 2
 }
 
@@ -32,6 +34,7 @@ while [ $# -gt 0 ]; do
     --only) only=${2:?--only needs a list} && shift ;;
     --block-sizes) block_sizes=${2:?--block-sizes needs a list} && peers="" && shift ;;
     --list) mode=list ;;
+    --micro) mode=micro ;;
     --cost) mode=cost ;;
     --snapshots) mode=snapshots ;;
     -*) usage ;;
@@ -44,6 +47,20 @@ if [ "$mode" = list ]; then
 fi
 [ "$(id -u)" = 0 ] || { echo "bench: run as root" >&2; exit 1; }
 
+scratch=$(mktemp -d "${folder:-${TMPDIR:-/tmp}}/volfs-bench.XXXXXX")
+chmod 755 "$scratch"
+
+if [ "$mode" = micro ]; then
+    scripts/setup.sh build
+    trap 'remove_scratch "$scratch"' EXIT
+    trap 'exit 130' INT TERM
+    export CRITERION_HOME=$PWD/target/bench/criterion
+    rm -rf "$CRITERION_HOME"
+    TMPDIR=$scratch cargo bench --quiet -p volfs-bench --features micro --bench layers -- --quiet
+    cargo run --quiet --release -p volfs-bench -- micro "$CRITERION_HOME"
+    exit
+fi
+
 scripts/setup.sh build
 scripts/setup.sh databases
 if [ -z "${VOLFS_BIN:-}" ]; then
@@ -51,9 +68,6 @@ if [ -z "${VOLFS_BIN:-}" ]; then
     export VOLFS_BIN=$PWD/target/release/volfs
 fi
 version_of() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || echo "of no package"; }
-
-scratch=$(mktemp -d "${folder:-${TMPDIR:-/tmp}}/volfs-bench.XXXXXX")
-chmod 755 "$scratch"
 
 if [ "$mode" = peers ]; then
     scripts/setup.sh bench

@@ -41,7 +41,8 @@ step() {
 unit_tests() {
     step format cargo fmt --all --check
     step "format of the fuzz targets" cargo fmt --manifest-path fuse-tests/fuzz/Cargo.toml --check
-    step lints cargo clippy --quiet --workspace --all-targets -- -D warnings
+    step lints cargo clippy --quiet --workspace --all-targets --features volfs-bench/micro \
+        -- -D warnings
     step documentation env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace
     step "unit tests" cargo test --quiet --no-fail-fast --workspace --exclude fuse-tests \
         -- ${filter:+"$filter"}

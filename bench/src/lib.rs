@@ -6,6 +6,7 @@
 //! workloads   what is run on each, and how it is measured
 //! outcome     what one run tells
 //! report      medians, ratios, tables and charts
+//! micro       single layers beside their limits: `scripts/bench.sh --micro`
 //! fresh       bytes that were never written before
 //! command     programs that are run to their end
 //! server      programs that are run beside others
@@ -15,6 +16,7 @@
 
 pub mod command;
 pub mod fresh;
+pub mod micro;
 pub mod outcome;
 pub mod peers;
 pub mod process;

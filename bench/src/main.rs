@@ -12,6 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser};
 
 use volfs_bench::command::{command, run};
+use volfs_bench::micro;
 use volfs_bench::peers::{Kind, Peer};
 use volfs_bench::report::{Report, Sample};
 use volfs_bench::workloads::{self, Places, Postgres, Run, Size, Workload};
@@ -24,6 +25,11 @@ const MIB: u64 = 1 << 20;
 enum Command {
     /// Prints the workloads
     List,
+    /// Prints what single layers do beside their limits
+    Micro {
+        /// Folder of criterion's results
+        results: PathBuf,
+    },
     /// Measures
     Run(Box<Arguments>),
 }
@@ -80,6 +86,7 @@ fn main() -> ExitCode {
             list();
             Ok(())
         }
+        Command::Micro { results } => micro::table(&results).map(|table| print!("{table}")),
         Command::Run(arguments) => compare(&arguments),
     };
     match done {
