@@ -43,11 +43,6 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-
-# $1: share in percent; of the numbers on stdin the one below which so many lie
-percentile() { sort -n | awk -v p="$1" '{ v[NR] = $1 } END { print v[int((NR * p + 99) / 100)] }'; }
-
 # Milliseconds of a command, with a digit behind the point.
 timed() {
     local start=${EPOCHREALTIME/./}

@@ -14,15 +14,16 @@
 #   --list       prints the workloads: short name, name, what it does
 #   --micro      each layer beside what the machine could do at best
 #   --cost       counts instead: what a commit costs in requests, system calls, flushes and bytes
-#   --snapshots  the time that snapshots and clones take, idle and beside pgbench, and memory
+#   --snapshots  the time that snapshots, clones and rollbacks take; what pgbench waits for at worst
+#                beside checkpoints, collections of garbage and snapshots; memory
 # Environment: VOLFS_ROUNDS (default 3). VOLFS_AGAINST: another binary of volfs, measured in the same
-#   rounds.
+#   rounds. VOLFS_SECONDS of each run of pgbench with --snapshots (default 20).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 usage() {
-    sed -n '2,20s/^# //p' "$0" >&2
+    sed -n '2,21s/^# //p' "$0" >&2
     exit 2
 }
 
@@ -106,7 +107,7 @@ if [ "$mode" = peers ]; then
     exit
 fi
 
-scale=30 bench_seconds=20
+scale=30
 export VOLFS_POOL=$scratch/pool
 volume=$scratch/mnt/bench
 cleanup() {
@@ -118,11 +119,9 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$volume"
 "$VOLFS_BIN" volume create bench >/dev/null
+# Garbage is collected when a benchmark asks for it.
+[ "$mode" != snapshots ] || echo "gc_percent = 0" >>"$VOLFS_POOL/pool.toml"
 "$VOLFS_BIN" mount bench "$volume"
-
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-
-line() { printf "%-34s %12s %12s\n" "$@"; }
 
 socket_of() { echo "$scratch/socket-$(basename "$1")"; }
 
@@ -131,23 +130,6 @@ prepare_postgres() {
     as_postgres "$PG/initdb" -D "$1/pg" --auth=trust >/dev/null
     start_postgres "$1/pg" "$(socket_of "$1")"
     as_postgres "$PG/pgbench" -h "$(socket_of "$1")" -i -q -s "$scale" postgres >/dev/null 2>&1
-}
-
-pgbench_tps() {
-    sql "$(socket_of "$1")" checkpoint
-    as_postgres "$PG/pgbench" -h "$(socket_of "$1")" -n -c 8 -j 2 -T "$bench_seconds" postgres \
-        2>/dev/null | awk '/^tps/ { printf "%.0f\n", $3 }'
-}
-
-# Milliseconds of a command, the median of ten. $1: command with %d for a number
-latency() {
-    local number start
-    for number in 1 2 3 4 5 6 7 8 9 10; do
-        start=${EPOCHREALTIME/./}
-        # shellcheck disable=SC2059 # the argument is the format
-        "$VOLFS_BIN" $(printf "$1" "$number") >/dev/null
-        echo $(((${EPOCHREALTIME/./} - start) / 100))
-    done | median | awk '{ printf "%.1f\n", $1 / 10 }'
 }
 
 memory_mib() {
@@ -216,17 +198,6 @@ if [ "$mode" = cost ]; then
     exit
 fi
 
-prepare_postgres "$volume"
-line milliseconds idle pgbench
-snapshot_idle=$(latency "snapshot create bench@idle-%d")
-clone_idle=$(latency "clone bench@idle-1 idle-clone-%d")
-pgbench_tps "$volume" >"$scratch/tps" &
-load=$!
-sleep 2
-snapshot_busy=$(latency "snapshot create bench@busy-%d")
-clone_busy=$(latency "clone bench@busy-1 busy-clone-%d")
-line "snapshot of the live volume" "$snapshot_idle" "$snapshot_busy"
-line "clone of a snapshot" "$clone_idle" "$clone_busy"
-wait "$load"
-echo
+. scripts/bench-stalls.sh
+bench_stalls
 echo "daemon memory: $(memory_mib VmRSS) MiB resident, $(memory_mib VmHWM) MiB at most"

@@ -3,6 +3,11 @@
 # Postgres 15 as Debian packages it; another one may come first in PATH.
 PG=/usr/lib/postgresql/15/bin
 
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+
+# $1: share in percent; of the numbers on stdin the one below which so many lie
+percentile() { sort -n | awk -v p="$1" '{ v[NR] = $1 } END { print v[int((NR * p + 99) / 100)] }'; }
+
 # The daemon's process id, nothing when none answers. $1: pool
 daemon_pid() {
     timeout 10 "$VOLFS_BIN" --pool "$1" daemon status --format json 2>/dev/null |
