@@ -14,9 +14,12 @@ use crate::journal::Change;
 use crate::volume::core::volume::VolumeSettings;
 use crate::volume::{EPOCH_MAX, Volume};
 
-/// Frozen layers that a volume may stand on before the next cut waits for a checkpoint: a read
-/// looks through each of them, and each holds memory.
-const LAYERS_MAX: usize = 4;
+/// Frozen layers on which a volume stands before the next cut asks for a checkpoint: whoever reads
+/// or writes looks through each of them.
+const LAYERS_WANTED_MAX: usize = 4;
+/// So many before the next cut waits for one: snapshots may come faster than a checkpoint is made
+/// (docs/decisions/0002).
+const LAYERS_MAX: usize = 16;
 
 impl Pool {
     /// Snapshots of all these volumes in one cut: all or none. They hold everything that was
@@ -245,18 +248,26 @@ impl Pool {
         Ok(name)
     }
 
-    /// Waits for a checkpoint where a volume stands on too many frozen layers.
+    /// Asks for a checkpoint where a volume stands on many frozen layers, and waits for one where
+    /// they are too many, or where nobody makes it beside.
     pub(super) fn keep_chain_short(&self, names: &[VolumeName]) -> PoolResult<()> {
-        let too_deep = {
+        let depth = {
             let catalog = self.catalog.lock();
             let mut deepest = 0;
             for name in names {
                 let volume = catalog.volume(name)?.volume.clone();
                 deepest = deepest.max(volume.lock().base().depth());
             }
-            deepest >= LAYERS_MAX
+            deepest
         };
-        if too_deep { self.checkpoint() } else { Ok(()) }
+        if depth < LAYERS_WANTED_MAX {
+            return Ok(());
+        }
+        let comes = self.shared.admission.ask_for_checkpoint();
+        if comes && depth < LAYERS_MAX {
+            return Ok(());
+        }
+        self.checkpoint()
     }
 
     fn put_snapshot(

@@ -185,12 +185,7 @@ impl Admission {
         }
         let mut gate = self.gate.lock();
         loop {
-            if gate.last == Checkpointed::Done && !gate.wanted {
-                // After a failure the thread tries again by itself, and not as often as it is
-                // asked to.
-                gate.wanted = true;
-                self.work.notify_one();
-            }
+            self.want_checkpoint(&mut gate);
             if self.has_room(journal()) {
                 return Ok(());
             }
@@ -209,6 +204,22 @@ impl Admission {
                 }
             }
             self.room.wait(&mut gate);
+        }
+    }
+
+    /// Asks for a checkpoint and does not wait for it. Returns whether there is a thread that
+    /// makes them.
+    pub(crate) fn ask_for_checkpoint(&self) -> bool {
+        let mut gate = self.gate.lock();
+        self.want_checkpoint(&mut gate);
+        gate.served
+    }
+
+    fn want_checkpoint(&self, gate: &mut Gate) {
+        // After a failure the thread tries again by itself, and not as often as it is asked to.
+        if gate.last == Checkpointed::Done && !gate.wanted {
+            gate.wanted = true;
+            self.work.notify_one();
         }
     }
 
