@@ -107,6 +107,9 @@ impl Journal {
         let released = released.min(at.lsn);
         found.slots.sort_by_key(|slot| slot.number);
         let last = find_last(&found.slots, at, file_bytes, pool_seed)?;
+        for slot in &found.slots {
+            slots::forget_pages(&*slot.file);
+        }
         if let Some((_, header)) = last.filter(|(_, header)| header.incarnation >= incarnation) {
             let last = header.incarnation;
             let problem = format!("incarnation {incarnation} does not follow {last}");
