@@ -56,7 +56,7 @@ impl Core {
         let filled = self.fill_merged(run, rooms).unwrap_or_default();
         for (number, ((_, pointer), room)) in run.members.iter().zip(rooms).enumerate() {
             if filled.get(number) != Some(&true) {
-                fill(room, &*self.read_block(pointer)?);
+                fill(room, &self.read_block(pointer)?);
             }
         }
         Ok(())

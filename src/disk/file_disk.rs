@@ -207,7 +207,17 @@ impl DiskFile for HostFile {
         };
     }
 
+    fn uncache(&self) {
+        self.drop_pages();
+    }
+
     fn drop_cache(&self, _step: Step) {
+        self.drop_pages();
+    }
+}
+
+impl HostFile {
+    fn drop_pages(&self) {
         let advice = rustix::fs::Advice::DontNeed;
         if let Err(errno) = rustix::fs::fadvise(&self.file, 0, None, advice) {
             log::warn!("cannot drop the cached pages of '{}': {errno}", self.path);

@@ -120,6 +120,11 @@ pub trait DiskFile: Send + Sync {
     /// Starts writing the range to the medium, without waiting and without any promise.
     fn start_writeback(&self, offset: u64, len: u64);
 
+    /// Drops clean cached pages before small writes into a file; a hint. They lie in folios as
+    /// large as they were written or read ahead, and ext4 looks at all buffers of a folio for each
+    /// write into it; what is not cached gets folios as small as the writes.
+    fn uncache(&self) {}
+
     /// Drops clean cached pages, so that the next read comes from the medium. `step` is what it is
     /// needed for.
     fn drop_cache(&self, step: Step);

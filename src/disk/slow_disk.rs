@@ -95,6 +95,10 @@ impl DiskFile for SlowFile {
         self.0.start_writeback(offset, len);
     }
 
+    fn uncache(&self) {
+        self.0.uncache();
+    }
+
     fn drop_cache(&self, step: Step) {
         self.0.drop_cache(step);
     }

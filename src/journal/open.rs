@@ -108,7 +108,7 @@ impl Journal {
         found.slots.sort_by_key(|slot| slot.number);
         let last = find_last(&found.slots, at, file_bytes, pool_seed)?;
         for slot in &found.slots {
-            slots::forget_pages(&*slot.file);
+            slot.file.uncache();
         }
         if let Some((_, header)) = last.filter(|(_, header)| header.incarnation >= incarnation) {
             let last = header.incarnation;

@@ -89,15 +89,8 @@ pub(super) fn make(disk: &dyn Disk, number: u32, file_bytes: u64) -> DiskResult<
     }
     file.sync(Step::JournalFileMade)?;
     disk.sync_dir(DIR, Step::JournalFileNamed)?;
-    forget_pages(&*file);
+    file.uncache();
     Ok(file)
-}
-
-/// Drops cached pages of a file that is about to be appended to, all of which the medium has. They
-/// lie in folios as large as they were written or read ahead, and ext4 looks at all buffers of a
-/// folio for each small write into it; what is not cached gets folios as small as the appends.
-pub(super) fn forget_pages(file: &dyn DiskFile) {
-    file.drop_cache(Step::JournalReread);
 }
 
 /// Brings every file of the log onto the medium and forgets cached pages, so that what is read
