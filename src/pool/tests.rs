@@ -9,6 +9,7 @@ mod full_disk;
 mod gc;
 mod interleavings;
 mod journal_damage;
+mod layers;
 mod rig;
 mod space;
 mod trash;
