@@ -16,11 +16,11 @@ timed_volfs() {
 
 as_ms() { awk '{ printf "%.1f\n", $1 / 1000 }'; }
 
-# Nanoseconds that the longest request of a kind took, 0 when there was none. $1: change as JSON
-# $2: kind
-longest_ns() {
-    tr '{}' '\n' <"$1" | sed -n "s/.*\"request\":\"$2\".*\"max_ns\":\([0-9]*\).*/\1/p" | grep . ||
-        echo 0
+# Nanoseconds that requests of a kind took, or an operation, 0 when there was none. $1: JSON of stats
+# $2: kind  $3: which of them: max_ns, p99_ns or p50_ns
+nanoseconds() {
+    tr -d '\n ' <"$1" | tr '{}' '\n' |
+        sed -n "s/.*\"request\":\"${2// /}\".*\"$3\":\([0-9]*\).*/\1/p" | grep . || echo 0
 }
 
 # Runs pgbench, and something else over and over beside it. Writes the longest transaction, and the
@@ -44,10 +44,11 @@ phase() {
     wait "$watch" 2>/dev/null || true # It ends by the signal.
     longest=$(cat "$log".* | cut -d ' ' -f 3 | sort -n | tail -n 1 | as_ms)
     rm "$log".*
+    cp "$scratch/change" "$scratch/during-$name"
     tps=$(awk '/^tps/ { printf "%.0f", $3 }' "$scratch/pgbench")
     checkpoints=$(sed -n 's/.*"checkpoints":\([0-9]*\).*/\1/p' "$scratch/change")
-    echo "$name,$tps,$checkpoints,$longest,$(longest_ns "$scratch/change" write)," \
-        "$(longest_ns "$scratch/change" fsync)" >>"$scratch/phases"
+    echo "$name,$tps,$checkpoints,$longest,$(nanoseconds "$scratch/change" write max_ns)," \
+        "$(nanoseconds "$scratch/change" fsync max_ns)" >>"$scratch/phases"
 }
 
 # What every command costs: a process, and a call to the daemon.
@@ -94,6 +95,14 @@ judge() {
                 bar == "" ? "" : ms <= bar + 0 ? "met" : "MISSED" }'
 }
 
+# The same of what the daemon has timed itself. $1: what  $2: file of stats  $3: operation  $4: bar
+judge_inside() {
+    awk -v what="$1" -v median="$(nanoseconds "$2" "$3" p50_ns)" \
+        -v p99="$(nanoseconds "$2" "$3" p99_ns)" -v max="$(nanoseconds "$2" "$3" max_ns)" -v bar="$4" '
+        BEGIN { printf "%-52s %8.1f %8.1f %6.1f %6s  %s\n", what, median / 1e6, p99 / 1e6, max / 1e6,
+            bar, p99 <= bar * 1e6 ? "met" : "MISSED" }'
+}
+
 bench_stalls() {
     local number
     prepare_postgres "$volume"
@@ -113,6 +122,14 @@ bench_stalls() {
     judge "snapshot create beside pgbench, p99" "$scratch/flushed" 99 250
     judge "clone beside pgbench, p99" "$scratch/clone" 99 10
     judge "rollback of the mounted volume, at most" "$scratch/rollback" 100 200
+    echo
+    "$VOLFS_BIN" stats --format json bench >"$scratch/all"
+    echo "milliseconds in the daemon, without the command      median      p99    max    bar"
+    judge_inside "snapshot create --no-flush beside pgbench" "$scratch/during-snapshots --no-flush" \
+        "snapshot create" 20
+    judge_inside "snapshot create beside pgbench" "$scratch/during-snapshots" "snapshot create" 250
+    judge_inside "clone beside pgbench" "$scratch/during-clones" clone 10
+    judge_inside "rollback of the mounted volume" "$scratch/all" rollback 200
     echo
     awk -F ', *' -v bar="$stall_bar_ms" '
         NR == 1 { alone = ($5 > $6 ? $5 : $6) / 1e6

@@ -96,7 +96,7 @@ async fn answer<C: Call>(
     if C::REPORTS_PROGRESS {
         return stream(service, call);
     }
-    let answered = tokio::task::spawn_blocking(move || call.run(&service, &Silent)).await;
+    let answered = tokio::task::spawn_blocking(move || service.answer(&call, &Silent)).await;
     match answered {
         Ok(Ok(answer)) => json(StatusCode::OK, &answer),
         Ok(Err(error)) => refuse(&error),
@@ -113,7 +113,7 @@ fn stream<C: Call>(service: Arc<Service>, call: C) -> Response {
             sender: sender.clone(),
         };
         let answered = tokio::task::spawn_blocking(move || {
-            let answer = call.run(&service, &lines)?;
+            let answer = service.answer(&call, &lines)?;
             serde_json::to_value(answer)
                 .map_err(|error| ServiceError::new(Kind::Failed, error.to_string()))
         });

@@ -21,6 +21,7 @@ pub(crate) mod fuzzing;
 mod launch;
 mod mounts;
 mod offline;
+mod operations;
 mod server;
 mod service;
 mod socket;

@@ -139,12 +139,12 @@ impl LostRecords {
 impl Default for PoolOptions {
     fn default() -> Self {
         PoolOptions {
-            dirty_bytes_max: 256 << 20,
+            dirty_bytes_max: 192 << 20,
             checkpoint_age_secs: 30,
             gc_percent: 30,
             gc_bytes_per_second: 64 << 20,
             trash_secs: 24 * 3600,
-            block_cache_bytes: 64 << 20,
+            block_cache_bytes: 32 << 20,
             node_cache_bytes: 64 << 20,
             cut_damaged_journal: false,
         }

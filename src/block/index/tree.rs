@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::plain;
 
 /// Cap of sled's page cache in bytes.
-const CACHE_BYTES: u64 = 32 << 20;
+const CACHE_BYTES: u64 = 8 << 20;
 /// A child of this process that has not called exec yet holds sled's lock, too, after a close.
 const LOCK_TRIES: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);

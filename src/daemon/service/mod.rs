@@ -25,8 +25,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use super::calls::Call;
 use super::mounts::{MountTable, Session, Sessions};
+use super::operations::Operations;
 use super::{Introduction, ServiceResult, Source};
+use crate::base::progress::Progress;
 use crate::base::sync::Mutex;
 use crate::base::{Clock, SystemClock, Timestamp, VolumeId, VolumeName};
 use crate::pool::{Pool, PoolError, PoolOptions, PoolResult};
@@ -43,6 +46,7 @@ pub struct Service {
     mounts: MountTable,
     clock: Box<dyn Clock>,
     started: Timestamp,
+    operations: Operations,
     /// Since when each volume was seen in the trash, on the clock that knows no jumps.
     trash_seen: Mutex<HashMap<VolumeId, Duration>>,
     /// How often in a row the policy of each volume has failed.
@@ -69,6 +73,7 @@ impl Service {
         Ok(Service {
             mounts: MountTable::new(&path, life == Life::Stays),
             started: clock.now(),
+            operations: Operations::default(),
             trash_seen: Mutex::default(),
             policy_failures: Mutex::default(),
             in_reading: Mutex::default(),
@@ -81,6 +86,19 @@ impl Service {
     pub fn close(&self) -> ServiceResult<()> {
         self.mounts.shut_down();
         Ok(self.pool.close()?)
+    }
+
+    /// Carries a request out, and counts it.
+    pub(super) fn answer<C: Call>(
+        &self,
+        call: &C,
+        progress: &dyn Progress,
+    ) -> ServiceResult<C::Answer> {
+        let run = || call.run(self, progress);
+        match C::NAME {
+            Some(name) => self.operations.timed(name, run),
+            None => run(),
+        }
     }
 
     /// Who this is.

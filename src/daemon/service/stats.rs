@@ -71,6 +71,7 @@ impl Service {
             checkpoints: pool.checkpoints,
             collected: pool.collected,
             free_bytes: pool.free_bytes,
+            operations: self.operations.counted(),
         }
     }
 }

@@ -51,7 +51,7 @@ pub struct StatsReport {
 /// was sent; quantiles are up to a quarter too high.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RequestStats {
-    /// FUSE's name: `fsync`.
+    /// FUSE's name: `fsync`. Of an operation the command: `snapshot create`.
     pub request: String,
     /// Those that were answered.
     pub count: u64,
@@ -128,6 +128,9 @@ pub struct PoolStats {
     pub collected: Collected,
     /// Free bytes of the filesystem that holds the pool.
     pub free_bytes: u64,
+    /// What the daemon was asked to do, by the commands that ask for it: how long it took there.
+    #[serde(default)]
+    pub operations: Vec<RequestStats>,
 }
 
 impl RequestStats {

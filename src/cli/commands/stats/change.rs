@@ -65,6 +65,8 @@ struct PoolChange {
     checkpoints: u64,
     moved_bytes_per_second: f64,
     freed_bytes_per_second: f64,
+    /// Those that have come meanwhile.
+    operations: Vec<RequestChange>,
 }
 
 /// Makes rates of what was counted in so many seconds.
@@ -90,17 +92,6 @@ impl Change {
         }
         let seconds = (now.mounted_ms - before.mounted_ms) as f64 / 1000.0;
         let rates = Rates { seconds };
-        let none = |name: &str| {
-            let earlier = before.requests.iter().find(|one| one.request == name);
-            earlier
-                .cloned()
-                .unwrap_or_else(|| RequestStats::new(name.to_owned(), (0, 0), Default::default()))
-        };
-        let changed = now
-            .requests
-            .iter()
-            .map(|one| one.since(&none(&one.request)));
-        let changed = changed.filter(|one| one.count > 0);
         Some(Change {
             source: now.source.clone(),
             at: SystemClock::new().now().to_string(),
@@ -110,7 +101,7 @@ impl Change {
             read_bytes_per_second: rates.of(before.read_bytes, now.read_bytes),
             written_bytes_per_second: rates.of(before.written_bytes, now.written_bytes),
             dirty_bytes: now.dirty_bytes,
-            requests: changed.map(|one| RequestChange::of(&one, rates)).collect(),
+            requests: changed(&before.requests, &now.requests, rates),
             pool: PoolChange::between(&before.pool, &now.pool, rates),
         })
     }
@@ -135,9 +126,33 @@ impl Change {
             text.push_str(&output::table(&headers, &rows));
         }
         text.push_str(&self.pool.text());
+        if !self.pool.operations.is_empty() {
+            let headers = [
+                "OPERATION",
+                "COUNT/S",
+                "ERRORS/S",
+                "P50",
+                "P99",
+                "P99.9",
+                "MAX",
+            ];
+            let operations = self.pool.operations.iter();
+            let rows: Vec<Vec<String>> = operations.map(RequestChange::operation_row).collect();
+            text.push_str(&output::table(&headers, &rows));
+        }
         text.push('\n');
         text
     }
+}
+
+/// Of those that have come meanwhile.
+fn changed(before: &[RequestStats], now: &[RequestStats], rates: Rates) -> Vec<RequestChange> {
+    let since = |one: &RequestStats| {
+        let earlier = before.iter().find(|earlier| earlier.request == one.request);
+        earlier.map_or_else(|| one.clone(), |earlier| one.since(earlier))
+    };
+    let changed = now.iter().map(since).filter(|one| one.count > 0);
+    changed.map(|one| RequestChange::of(&one, rates)).collect()
 }
 
 impl RequestChange {
@@ -169,6 +184,13 @@ impl RequestChange {
         row.extend(self.latencies.clone());
         row
     }
+
+    /// As [`RequestChange::row`], of what moves no bytes.
+    fn operation_row(&self) -> Vec<String> {
+        let mut row = self.row();
+        row.remove(3);
+        row
+    }
 }
 
 impl PoolChange {
@@ -194,6 +216,7 @@ impl PoolChange {
             checkpoints: now.checkpoints.saturating_sub(before.checkpoints),
             moved_bytes_per_second: rates.of(earlier.moved_bytes, collected.moved_bytes),
             freed_bytes_per_second: rates.of(earlier.freed_bytes, collected.freed_bytes),
+            operations: changed(&before.operations, &now.operations, rates),
         }
     }
 
@@ -304,6 +327,7 @@ mod tests {
         now.pool.node_cache_misses += 10;
         now.pool.checkpoints += 1;
         now.pool.collected.freed_bytes += 4096;
+        now.pool.operations.push(requests("clone", 0, &[7_000_000]));
         (before, now)
     }
 
@@ -326,6 +350,8 @@ mod tests {
         assert_eq!(json["pool"]["journal_syncs_per_second"], 3.0);
         assert_eq!(json["pool"]["checkpoints"], 1);
         assert_eq!(json["pool"]["freed_bytes_per_second"], 2048.0);
+        assert_eq!(json["pool"]["operations"][0]["per_second"], 0.5);
+        assert_eq!(json["pool"]["operations"][0]["max_ns"], 7_000_000);
         assert_eq!(json["pool"]["dirty_bytes"], 4096);
         assert_eq!(json["dirty_bytes"], 2048);
         assert_eq!(json["pool"]["new_frame_bytes_per_second"], 1024.0);
@@ -353,7 +379,9 @@ mod tests {
              newly stored:          4.0 KiB/s as 1.0 KiB/s (25.0 %)\n\
              block cache:           0 of 0 look-ups/s hit\n\
              node cache:            15 of 20 look-ups/s hit (75.0 %)\n\
-             garbage:               0 B/s moved, 2.0 KiB/s given back\n\n"
+             garbage:               0 B/s moved, 2.0 KiB/s given back\n\
+             OPERATION   COUNT/S   ERRORS/S   P50      P99      P99.9    MAX\n\
+             clone       0.5       0.5        7.0 ms   7.0 ms   7.0 ms   7.0 ms\n\n"
         );
         let mut later = now.clone();
         later.mounted_ms += 1000;

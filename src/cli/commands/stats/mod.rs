@@ -23,7 +23,8 @@ daemon has started.
 
 Dirty are changed bytes in memory that wait for a checkpoint: those of the volume, and further down
 those of the pool. Newly stored is content that was not there before, and the bytes of the frames
-that it was compressed to. docs/operations.md says what to make of each number.
+that it was compressed to. Operations are what commands have asked of the daemon, without the
+commands' own time. docs/operations.md says what to make of each number.
 
 --watch goes on until Ctrl-C, which ends it with exit code 0. As JSON it prints one object a line.
 Exits with 5 when the volume is not mounted, and when it is unmounted meanwhile; with 7 when its
@@ -119,7 +120,8 @@ fn ended(source: &Source, mut error: ServiceError) -> Failure {
 
 /// Quantiles say enough.
 fn without_latencies(mut report: StatsReport) -> StatsReport {
-    for request in &mut report.requests {
+    let operations = report.pool.operations.iter_mut();
+    for request in report.requests.iter_mut().chain(operations) {
         request.latencies = Default::default();
     }
     report
@@ -154,6 +156,12 @@ fn text(report: &StatsReport) -> String {
     }
     text.push('\n');
     text.push_str(&pool_text(&report.pool));
+    if !report.pool.operations.is_empty() {
+        let headers = ["OPERATION", "COUNT", "ERRORS", "P50", "P99", "P99.9", "MAX"];
+        let rows: Vec<Vec<String>> = report.pool.operations.iter().map(operation_row).collect();
+        text.push('\n');
+        text.push_str(&output::table(&headers, &rows));
+    }
     text
 }
 
@@ -163,6 +171,16 @@ fn row(one: &RequestStats) -> Vec<String> {
         one.count.to_string(),
         one.errors.to_string(),
         bytes_or_none(one.bytes),
+    ];
+    row.extend(latencies(one));
+    row
+}
+
+fn operation_row(one: &RequestStats) -> Vec<String> {
+    let mut row = vec![
+        one.request.clone(),
+        one.count.to_string(),
+        one.errors.to_string(),
     ];
     row.extend(latencies(one));
     row
@@ -350,6 +368,7 @@ mod tests {
                     freed_bytes: 2 << 20,
                 },
                 free_bytes: 1 << 40,
+                operations: Vec::new(),
             },
         }
     }
@@ -379,8 +398,10 @@ mod tests {
     fn a_report_is_readable() {
         let fsync = requests("fsync", 0, &[900, 64_000_000]);
         let write = requests("write", 8192, &[8_200]);
+        let mut report = report(vec![write, fsync]);
+        report.pool.operations = vec![requests("snapshot create", 0, &[7_000_000])];
         assert_eq!(
-            text(&report(vec![write, fsync])),
+            text(&report),
             "volume:                db on /mnt/db, /srv/db\n\
              counted since:         it was mounted, 2026-11-22T10:15:00Z (2 h)\n\
              requests:              3, 2 of them errors\n\
@@ -404,7 +425,10 @@ mod tests {
              node cache:            2.0 MiB, 30 of 40 look-ups hit (75.0 %)\n\
              checkpoints:           3\n\
              garbage collected:     2.0 MiB given back, 4 segments deleted, 1.0 MiB moved\n\
-             free:                  1.0 TiB\n"
+             free:                  1.0 TiB\n\
+             \n\
+             OPERATION         COUNT   ERRORS   P50      P99      P99.9    MAX\n\
+             snapshot create   1       1        7.0 ms   7.0 ms   7.0 ms   7.0 ms\n"
         );
     }
 
