@@ -6,20 +6,17 @@
 #   snapshots  1,000 snapshots of a volume: how long the first ten and all take, pgbench with and
 #              without them in turn, listing, removing, opening
 #   df         how long accounting takes for 20 million pointers to blocks of 4 KiB, four to each block
-#   growth     what an operation costs as a volume grows from 1 to 8 GiB; also as JSON, in
-#              target/bench/growth.json
-# Usage: scripts/bench-space.sh gc|snapshots|df|growth [FOLDER]
+# Usage: scripts/bench-space.sh gc|snapshots|df [FOLDER]
 #        (default FOLDER: a temporary one; needs 20 GiB)
 # Environment: VOLFS_ROUNDS (default 5), VOLFS_SECONDS of each run (default 120), VOLFS_SCALE (30),
-#   VOLFS_SNAPSHOTS (1000), VOLFS_VOLUME_MIB (2048), VOLFS_POINTERS (20000000), VOLFS_SIZES_GIB
-#   ("1 2 4 8").
+#   VOLFS_SNAPSHOTS (1000), VOLFS_VOLUME_MIB (2048), VOLFS_POINTERS (20000000).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 part=${1:-}
-case $part in gc | snapshots | df | growth) ;; *)
-    sed -n '2,15s/^# //p' "$0" >&2
+case $part in gc | snapshots | df) ;; *)
+    sed -n '2,12s/^# //p' "$0" >&2
     exit 2
     ;;
 esac
@@ -211,66 +208,6 @@ bench_df() {
         echo "df of $((mib * 256 * 4)) pointers, $copy: $(timed at wide df) ms, daemon" \
             "$(memory_mib wide VmHWM) MiB resident at most"
     done
-}
-
-# Operations a second on a whole file for ten seconds. $1: file  $2...: options of fio
-iops() {
-    local file=$1
-    shift
-    fio --name=growth --filename="$file" --ioengine=psync --bs=8k --runtime=10 \
-        --time_based --refill_buffers --buffer_compress_percentage=50 --randrepeat=0 --minimal \
-        "$@" | awk -F ';' '{ print $8 + $49 }'
-}
-
-# Milliseconds of a snapshot, the median of ten, with a block changed and synced before each.
-snapshot_ms() {
-    local number
-    for ((number = 1; number <= 10; number++)); do
-        head -c 8192 /dev/urandom | dd of="$scratch/mnt/grown/file" bs=8k \
-            seek=$((RANDOM * 4)) conv=notrunc,fdatasync status=none
-        timed at grown snapshot create "bench@$1-$number"
-    done | median
-}
-
-# Nothing of the pool is in any memory.
-cool_pool() {
-    at "$1" daemon stop --force >/dev/null
-    sync
-    echo 3 >/proc/sys/vm/drop_caches
-}
-
-# What the disk does at the moment is measured in each line, on a file beside the pool.
-bench_growth() {
-    local size parts=0 mount_ms read_iops write_iops disk_iops create_ms memory
-    local results=target/bench file=$scratch/mnt/grown/file
-    names+=(grown)
-    mkdir -p "$scratch/mnt/grown" "$scratch/grown" "$results"
-    at grown volume create bench >/dev/null
-    at grown mount bench "$scratch/mnt/grown"
-    fio --name=plain --filename="$scratch/plain" --ioengine=psync --bs=1m --rw=write --size=1g \
-        --end_fsync=1 --minimal >/dev/null
-    echo "stored GiB  overwrite+fsync IOPS  the disk's own  cold read IOPS  snapshot ms  mount ms" \
-        " daemon MiB"
-    for size in ${VOLFS_SIZES_GIB:-1 2 4 8}; do
-        fio --name=fill --filename="$file" --ioengine=psync --bs=1m --rw=write \
-            --offset="${parts}g" --size="$((size - parts))g" --end_fsync=1 --refill_buffers \
-            --randrepeat=0 --buffer_compress_percentage=50 --fallocate=none --minimal >/dev/null
-        parts=$size
-        cool_pool grown
-        mount_ms=$(timed at grown mount bench "$scratch/mnt/grown")
-        read_iops=$(iops "$file" --rw=randread)
-        write_iops=$(iops "$file" --rw=randwrite --fsync=1)
-        disk_iops=$(iops "$scratch/plain" --rw=randwrite --fsync=1)
-        create_ms=$(snapshot_ms "$size")
-        memory=$(memory_mib grown VmRSS)
-        printf '%10d %21d %15d %15d %12s %9s %11d\n' "$size" "$write_iops" "$disk_iops" \
-            "$read_iops" "$create_ms" "$mount_ms" "$memory"
-        printf '{"stored_gib": %d, "overwrite_fsync_iops": %d, "disk_overwrite_fsync_iops": %d, ' \
-            "$size" "$write_iops" "$disk_iops" >>"$scratch/growth"
-        printf '"cold_read_iops": %d, "snapshot_ms": %s, "mount_ms": %s, "daemon_mib": %d}\n' \
-            "$read_iops" "$create_ms" "$mount_ms" "$memory" >>"$scratch/growth"
-    done
-    sed '$!s/$/,/; 1s/^/[/; $s/$/]/' "$scratch/growth" >"$results/growth.json"
 }
 
 echo "$(nproc) cores, $(df --output=fstype "$scratch" | tail -n 1) below, $(uname -r)," \

@@ -5,6 +5,8 @@
 phase_seconds=${VOLFS_SECONDS:-20}
 # The longest write or fsync in the daemon beside its own work.
 stall_bar_ms=100
+# What the kernel holds of a mount before it writes.
+kernel_dirty_mib=256
 
 # Microseconds of a command that are added to a file. $1: file  $2...: arguments of volfs
 timed_volfs() {
@@ -74,6 +76,66 @@ make_clone() {
     sleep 0.2
 }
 
+# A volume of its own, mounted: what is asked of it is counted from here on. $1: name
+add_volume() {
+    mkdir -p "$scratch/mnt/$1"
+    "$VOLFS_BIN" volume create "$1" >/dev/null
+    "$VOLFS_BIN" mount "$1" "$scratch/mnt/$1"
+}
+
+# What fio writes: bytes that the pool has never held. $1: file  $2...: options
+write_new() {
+    local file=$1
+    shift
+    fio --name=write --filename="$file" --ioengine=psync --refill_buffers --randrepeat=0 \
+        --buffer_compress_percentage=50 --buffer_compress_chunk=4k --fallocate=none --minimal "$@"
+}
+
+# Commits of 8 KiB one behind the other while 1 GiB is written and synced, in the same volume and
+# beside it.
+commit_beside_stream() {
+    local log stream
+    echo "commits of 8 KiB beside a stream of 1 GiB               p50      p99    p99.9      max    ms"
+    for stream in log stream; do
+        add_volume log
+        [ "$stream" = log ] || add_volume stream
+        write_new "$scratch/mnt/log/log" --bs=8k --rw=write --size=1g --fdatasync=1 >/dev/null &
+        log=$!
+        write_new "$scratch/mnt/$stream/large" --bs=1m --rw=write --size=1g --end_fsync=1 >/dev/null
+        # What it has written is measured until here.
+        "$VOLFS_BIN" stats --format json log >"$scratch/commits"
+        kill "$log"
+        wait "$log" || true # It ends by the signal.
+        printf '%-50s' "in $([ "$stream" = log ] && echo "the same" || echo "another") volume"
+        for one in p50_ns p99_ns p999_ns max_ns; do
+            printf ' %8s' "$(nanoseconds "$scratch/commits" fsync "$one" |
+                awk '{ printf "%.2f", $1 / 1e6 }')"
+        done
+        echo
+        "$VOLFS_BIN" umount log
+        "$VOLFS_BIN" volume rm --now log >/dev/null
+    done
+}
+
+# Snapshots beside a writer at full speed, which flush what the kernel holds for it: that much may
+# be written meanwhile.
+snapshots_beside_writer() {
+    local writer rate bar
+    write_new "$scratch/mnt/stream/large" --bs=1m --rw=write --size=2g --time_based \
+        --runtime="$phase_seconds" >"$scratch/writer" &
+    writer=$!
+    sleep 1
+    while kill -0 "$writer" 2>/dev/null; do
+        number=$((number + 1))
+        timed_volfs "$scratch/streamed" snapshot create "stream@s-$number"
+        sleep 0.2
+    done
+    wait "$writer"
+    rate=$(cut -d ';' -f 48 "$scratch/writer" | awk '{ printf "%d", $1 / 1024 }')
+    bar=$((kernel_dirty_mib * 1000 / rate + 100))
+    judge "snapshot create beside a writer of $rate MiB/s, p99" "$scratch/streamed" 99 "$bar"
+}
+
 # Two states in turn, with the mount there and nobody in it.
 roll_back() {
     local state
@@ -106,6 +168,8 @@ judge_inside() {
 bench_stalls() {
     local number
     prepare_postgres "$volume"
+    [ "${VOLFS_FILL_GIB:-0}" = 0 ] ||
+        write_new "$volume/fill" --bs=1m --rw=write --size="${VOLFS_FILL_GIB}g" --end_fsync=1 >/dev/null
     for ((number = 0; number < 10;)); do make_snapshot idle; done
     phase "nothing" rest
     phase "checkpoints" make_checkpoint
@@ -130,6 +194,10 @@ bench_stalls() {
     judge_inside "snapshot create beside pgbench" "$scratch/during-snapshots" "snapshot create" 250
     judge_inside "clone beside pgbench" "$scratch/during-clones" clone 10
     judge_inside "rollback of the mounted volume" "$scratch/all" rollback 200
+    echo
+    number=0
+    commit_beside_stream
+    snapshots_beside_writer
     echo
     awk -F ', *' -v bar="$stall_bar_ms" '
         NR == 1 { alone = ($5 > $6 ? $5 : $6) / 1e6

@@ -17,13 +17,14 @@
 #   --snapshots  the time that snapshots, clones and rollbacks take; what pgbench waits for at worst
 #                beside checkpoints, collections of garbage and snapshots; memory
 # Environment: VOLFS_ROUNDS (default 3). VOLFS_AGAINST: another binary of volfs, measured in the same
-#   rounds. VOLFS_SECONDS of each run of pgbench with --snapshots (default 20).
+#   rounds. VOLFS_SECONDS of each run of pgbench with --snapshots (default 20), where
+#   VOLFS_FILL_GIB (0) is what else lies in the volume.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 usage() {
-    sed -n '2,21s/^# //p' "$0" >&2
+    sed -n '2,22s/^# //p' "$0" >&2
     exit 2
 }
 

@@ -7,6 +7,7 @@
 //! outcome     what one run tells
 //! report      medians, ratios, tables and charts
 //! micro       single layers beside their limits: `scripts/bench.sh --micro`
+//! growth      what operations cost as something grows: `scripts/bench-growth.sh`
 //! fresh       bytes that were never written before
 //! command     programs that are run to their end
 //! server      programs that are run beside others
@@ -16,6 +17,7 @@
 
 pub mod command;
 pub mod fresh;
+pub mod growth;
 pub mod micro;
 pub mod outcome;
 pub mod peers;

@@ -12,10 +12,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser};
 
 use volfs_bench::command::{command, run};
-use volfs_bench::micro;
 use volfs_bench::peers::{Kind, Peer};
 use volfs_bench::report::{Report, Sample};
 use volfs_bench::workloads::{self, Places, Postgres, Run, Size, Workload};
+use volfs_bench::{growth, micro};
 
 const MIB: u64 = 1 << 20;
 
@@ -29,6 +29,29 @@ enum Command {
     Micro {
         /// Folder of criterion's results
         results: PathBuf,
+    },
+    /// Tells and draws what operations cost as something grows
+    Growth {
+        /// What was measured
+        measured: PathBuf,
+        /// The chart to write
+        chart: PathBuf,
+    },
+    /// Makes small files, a thousand in a folder
+    FillFolder {
+        /// Where
+        folder: PathBuf,
+        /// Files that are there already
+        before: u64,
+        /// Files that there are then
+        count: u64,
+    },
+    /// Times calls on small files among those that fill-folder has made
+    TimeFolder {
+        /// Where
+        folder: PathBuf,
+        /// Files that are there
+        count: u64,
     },
     /// Measures
     Run(Box<Arguments>),
@@ -87,6 +110,17 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Micro { results } => micro::table(&results).map(|table| print!("{table}")),
+        Command::Growth { measured, chart } => {
+            growth::tell(&measured, &chart).map(|table| print!("{table}"))
+        }
+        Command::FillFolder {
+            folder,
+            before,
+            count,
+        } => growth::fill_folder(&folder, before, count).context("a folder of small files"),
+        Command::TimeFolder { folder, count } => {
+            growth::time_folder(&folder, count).map(|lines| print!("{lines}"))
+        }
         Command::Run(arguments) => compare(&arguments),
     };
     match done {
@@ -188,13 +222,13 @@ fn size_of(is_quick: bool) -> Size {
         false => Size {
             file_bytes: 512 * MIB,
             stream_bytes: 1024 * MIB,
-            time: Duration::from_secs(10),
+            time: Duration::from_secs(6),
             files: 20_000,
             tree_files: 5000,
             scale: 30,
             rows: 50_000,
             requests: 50_000,
-            server_time: Duration::from_secs(30),
+            server_time: Duration::from_secs(20),
         },
     }
 }

@@ -139,7 +139,7 @@ impl LostRecords {
 impl Default for PoolOptions {
     fn default() -> Self {
         PoolOptions {
-            dirty_bytes_max: 192 << 20,
+            dirty_bytes_max: 160 << 20,
             checkpoint_age_secs: 30,
             gc_percent: 30,
             gc_bytes_per_second: 64 << 20,

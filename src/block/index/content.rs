@@ -152,19 +152,15 @@ impl ContentIndex {
         Ok(page.last().map(|(id, _)| *id))
     }
 
-    /// Adds frames of a segment. Plain inserts and no sled batch: a batch would lock out every
+    /// Adds frames of segments. Plain inserts and no sled batch: a batch would lock out every
     /// look-up meanwhile, and being applied in part does no harm.
-    pub(super) fn insert(
-        &self,
-        segment: SegmentId,
-        frames: &[FrameEntry],
-    ) -> Result<(), IndexError> {
+    pub(super) fn insert(&self, frames: &[(SegmentId, FrameEntry)]) -> Result<(), IndexError> {
         guarded(|| {
             let mut value = Vec::with_capacity(Place::BYTES);
-            for frame in frames {
+            for (segment, frame) in frames {
                 self.filter.insert(&frame.id);
                 value.clear();
-                value.put_place(&frame.place(segment));
+                value.put_place(&frame.place(*segment));
                 self.places.insert(&frame.id.0, &value)?;
             }
             Ok(())
@@ -277,7 +273,7 @@ mod tests {
                 if round > 0 { 2 } else { 0 }
             );
             index
-                .insert(segment, &[frame(1), frame(2), frame(3)])
+                .insert(&[frame(1), frame(2), frame(3)].map(|frame| (segment, frame)))
                 .unwrap();
             index.cover(segment, Coverage::Until(464)).unwrap();
             index.cover(SegmentId(8), Coverage::Whole).unwrap();

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::thread;
 use crate::base::{BlockId, PoolId, SegmentId, chain};
-use crate::block::segment::{Segment, SegmentSet};
+use crate::block::segment::{FrameEntry, SegmentSet};
 
 use super::content::{ContentIndex, Coverage, IndexError};
 use super::manners::Manners;
+use super::round::Round;
 use super::{Shared, Work};
 
-/// Frames that are sorted and inserted together; between batches the feeder looks up.
-const BATCH_FRAMES: usize = 4096;
+/// Ids that are learned at once; between batches the feeder looks up.
+const LEARNED_IDS: usize = 4096;
 /// Failures in a row, without an index that was ready in between, after which it stays off.
 const FAILURES_MAX: u32 = 3;
 /// Nice value of the thread: behind the writers, yet not so far that it could starve while it
@@ -50,7 +51,8 @@ pub(super) struct Feeder {
 #[derive(PartialEq, Eq, Debug)]
 enum Task {
     Learn,
-    Feed(SegmentId),
+    /// These segments, as far as they are not in the index yet.
+    Feed(BTreeSet<SegmentId>),
     Forget(SegmentId),
     Replace,
     Stop,
@@ -138,7 +140,7 @@ impl Feeder {
             .filter(|segment| !whole(segment))
             .collect();
         // All that a small or a new index has.
-        self.learned = content.learn(None, BATCH_FRAMES)?;
+        self.learned = content.learn(None, LEARNED_IDS)?;
         self.has_to_learn = content.has_to_learn();
         self.shared.work.lock().segments.extend(&self.backlog);
         *self.shared.content.write() = Some(content);
@@ -153,8 +155,8 @@ impl Feeder {
                 Task::Stop => return Ok(()),
                 Task::Replace => return Err(IndexError::Reported),
                 Task::Learn => self.learn()?,
-                Task::Feed(segment) => {
-                    self.feed(segment)?;
+                Task::Feed(segments) => {
+                    self.feed(segments)?;
                     self.note_progress();
                 }
                 Task::Forget(segment) => {
@@ -186,8 +188,10 @@ impl Feeder {
                 shared.changed.wait_for(&mut work, LOOK_EVERY);
                 continue;
             }
-            if let Some(segment) = work.segments.pop_first() {
-                return Task::Feed(segment);
+            if !work.segments.is_empty() {
+                // What comes meanwhile is put off again, so that it becomes a large round, too.
+                self.manners.note_done(shared.used());
+                return Task::Feed(std::mem::take(&mut work.segments));
             }
             if let Some(segment) = work.leaving.first() {
                 return Task::Forget(*segment);
@@ -221,7 +225,7 @@ impl Feeder {
     fn learn(&mut self) -> Result<(), IndexError> {
         let content = self.shared.content.read();
         if let Some(content) = content.as_ref() {
-            self.learned = content.learn(self.learned, BATCH_FRAMES)?;
+            self.learned = content.learn(self.learned, LEARNED_IDS)?;
             self.has_to_learn = content.has_to_learn();
         }
         Ok(())
@@ -232,20 +236,36 @@ impl Feeder {
         work.stop || work.failed
     }
 
-    /// Inserts the frames of a segment that are on the medium and not in the index yet.
-    fn feed(&mut self, id: SegmentId) -> Result<(), IndexError> {
+    /// Inserts the frames of segments that are on the medium and not in the index yet; what is more
+    /// than a round is left for the next one.
+    fn feed(&mut self, segments: BTreeSet<SegmentId>) -> Result<(), IndexError> {
         let shared = self.shared.clone();
         let content = shared.content.read();
         let Some(content) = content.as_ref() else {
             return Ok(());
         };
-        let Some(segment) = self.set.get(id) else {
-            self.backlog.remove(&id);
-            self.coverage.remove(&id);
-            return content.uncover(id);
-        };
-        if self.feed_segment(content, &segment)? && !segment.is_unsettled() {
-            self.backlog.remove(&id);
+        let mut round = Round::default();
+        let mut segments = segments.into_iter();
+        while !round.is_full()
+            && let Some(id) = segments.next()
+        {
+            self.gather(content, id, &mut round)?;
+        }
+        // The rest may have to wait for whoever uses the store.
+        self.shared.work.lock().segments.extend(segments);
+        self.feed_round(content, round)
+    }
+
+    fn feed_round(&mut self, content: &ContentIndex, mut round: Round) -> Result<(), IndexError> {
+        if !round.feed(content, &self.dir, || self.is_interrupted())? {
+            return Ok(());
+        }
+        for (id, coverage) in round.into_coverage() {
+            self.coverage.insert(id, coverage);
+            let segment = self.set.get(id);
+            if segment.is_none_or(|segment| !segment.is_unsettled()) {
+                self.backlog.remove(&id);
+            }
         }
         Ok(())
     }
@@ -269,47 +289,48 @@ impl Feeder {
         content.uncover(id)
     }
 
-    /// As [`Feeder::feed`]; returns whether it came to the end.
-    fn feed_segment(
+    /// Adds to a round what the index lacks of a segment.
+    fn gather(
         &mut self,
         content: &ContentIndex,
-        segment: &Segment,
-    ) -> Result<bool, IndexError> {
-        let id = segment.id();
+        id: SegmentId,
+        round: &mut Round,
+    ) -> Result<(), IndexError> {
+        let Some(segment) = self.set.get(id) else {
+            self.backlog.remove(&id);
+            self.coverage.remove(&id);
+            return content.uncover(id);
+        };
         let from = match self.coverage.get(&id) {
-            Some(Coverage::Whole) => return Ok(true),
+            Some(Coverage::Whole) => {
+                round.add(id, Coverage::Whole, []);
+                return Ok(());
+            }
             Some(Coverage::Until(until)) => *until,
             None => 0,
         };
         // Asked before the frames are read: what comes to rest afterwards is fed again.
-        let (at_rest, durable) = (segment.is_at_rest(), self.set.indexable_bytes(segment));
+        let (at_rest, durable) = (segment.is_at_rest(), self.set.indexable_bytes(&segment));
+        let mut until = from;
+        let mut frames = Vec::new();
         if durable > from {
-            let mut frames = match self.set.frames(segment, from) {
-                Ok(frames) => frames,
+            match self.set.frames(&segment, from) {
+                Ok(found) => frames = found,
                 Err(error) => {
                     log::warn!("segment {id} is not indexed: {}", chain(&error));
-                    return Ok(true);
+                    round.add(id, Coverage::Until(from), []);
+                    return Ok(());
                 }
-            };
-            frames.retain(|frame| frame.end() <= durable);
-            for batch in frames.chunks_mut(BATCH_FRAMES) {
-                if self.is_interrupted() {
-                    return Ok(false);
-                }
-                let until = Coverage::Until(batch.last().map_or(from, |frame| frame.end()));
-                batch.sort_unstable_by_key(|frame| frame.id);
-                #[cfg(test)]
-                super::upset::reach(&self.dir).map_err(sled::Error::from)?;
-                content.insert(id, batch)?;
-                content.cover(id, until)?;
-                self.coverage.insert(id, until);
             }
+            frames.retain(|frame| frame.end() <= durable);
+            until = frames.last().map_or(from, FrameEntry::end);
         }
-        if at_rest {
-            content.cover(id, Coverage::Whole)?;
-            self.coverage.insert(id, Coverage::Whole);
-        }
-        Ok(true)
+        let coverage = match at_rest {
+            true => Coverage::Whole,
+            false => Coverage::Until(until),
+        };
+        round.add(id, coverage, frames);
+        Ok(())
     }
 
     fn note_progress(&mut self) {
@@ -402,7 +423,7 @@ mod tests {
         shared.work.lock().segments.insert(moved);
         assert_eq!(feeder.next_task(), Task::Learn);
         shared.work.lock().waiting = 1;
-        assert_eq!(feeder.next_task(), Task::Feed(moved));
+        assert_eq!(feeder.next_task(), Task::Feed(BTreeSet::from([moved])));
         assert_eq!(
             feeder.next_task(),
             Task::Learn,
@@ -414,7 +435,7 @@ mod tests {
             leaving: BTreeSet::from([leaving]),
             ..Work::default()
         };
-        assert_eq!(feeder.next_task(), Task::Feed(moved));
+        assert_eq!(feeder.next_task(), Task::Feed(BTreeSet::from([moved])));
         assert_eq!(feeder.next_task(), Task::Forget(leaving));
         shared.work.lock().leaving.clear();
         assert_eq!(feeder.next_task(), Task::Learn);

@@ -15,6 +15,7 @@ mod manners;
 #[cfg(test)]
 mod plain;
 mod recent;
+mod round;
 mod tree;
 #[cfg(test)]
 pub(crate) mod upset;

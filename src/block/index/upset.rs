@@ -27,6 +27,8 @@ struct Shared {
 
 struct State {
     left: u64,
+    /// Batches that were fed before it happened.
+    fed: u64,
     /// How often it has happened.
     happened: u64,
     is_over: bool,
@@ -44,6 +46,7 @@ impl Armed {
     pub(crate) fn new(dir: &Path, upset: Upset, after: u64) -> Armed {
         let state = State {
             left: after,
+            fed: 0,
             happened: 0,
             is_over: false,
         };
@@ -57,6 +60,11 @@ impl Armed {
             dir: dir.to_owned(),
             shared,
         }
+    }
+
+    /// Batches that were fed before it happened.
+    pub(crate) fn fed(&self) -> u64 {
+        self.shared.state.lock().fed
     }
 
     /// Returns when it has happened so often.
@@ -84,6 +92,7 @@ pub(super) fn reach(dir: &Path) -> io::Result<()> {
     let mut state = shared.state.lock();
     if state.left > 0 {
         state.left -= 1;
+        state.fed += 1;
         return Ok(());
     }
     state.happened += 1;
