@@ -189,8 +189,6 @@ impl Feeder {
                 continue;
             }
             if !work.segments.is_empty() {
-                // What comes meanwhile is put off again, so that it becomes a large round, too.
-                self.manners.note_done(shared.used());
                 return Task::Feed(std::mem::take(&mut work.segments));
             }
             if let Some(segment) = work.leaving.first() {
@@ -251,7 +249,10 @@ impl Feeder {
         {
             self.gather(content, id, &mut round)?;
         }
-        // The rest may have to wait for whoever uses the store.
+        if segments.len() == 0 {
+            // What comes meanwhile is put off again, so that it becomes a large round, too.
+            self.manners.note_done(shared.used());
+        }
         self.shared.work.lock().segments.extend(segments);
         self.feed_round(content, round)
     }

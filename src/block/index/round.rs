@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::base::{BlockId, SegmentId};
+use crate::base::SegmentId;
 use crate::block::segment::FrameEntry;
 
 use super::content::{ContentIndex, Coverage, IndexError};
@@ -50,8 +50,10 @@ impl Round {
         dir: &Path,
         is_interrupted: impl Fn() -> bool,
     ) -> Result<bool, IndexError> {
-        let key = |(_, frame): &(SegmentId, FrameEntry)| -> BlockId { frame.id };
-        self.frames.sort_unstable_by_key(key);
+        // Of one content in two segments the later place is the one that stays: the collection of
+        // garbage moves frames there.
+        self.frames
+            .sort_unstable_by_key(|(segment, frame)| (frame.id, *segment));
         for batch in self.frames.chunks(BATCH_FRAMES) {
             if is_interrupted() {
                 return Ok(false);
@@ -87,8 +89,8 @@ mod tests {
     use super::*;
     use crate::base::PoolId;
 
-    /// Frames of several segments are fed together, each with its own place, and only then are the
-    /// segments recorded; an interrupted round records none.
+    /// Frames of several segments are fed together, each with its own place and what two have with
+    /// the later one, and only then are the segments recorded; an interrupted round records none.
     #[test]
     fn segments_are_fed_together() {
         let dir = tempfile::tempdir().unwrap();
@@ -102,14 +104,13 @@ mod tests {
             offset: number * 100,
             len: 100,
         };
+        let moved = frame(SegmentId(3), 9);
         let round = || {
             let mut round = Round::default();
-            for (segment, coverage) in segments {
-                round.add(
-                    segment,
-                    coverage,
-                    (0..8).map(|number| frame(segment, number)),
-                );
+            // The later one first: the order in which they are added does not count.
+            for (segment, coverage) in segments.into_iter().rev() {
+                let own = (0..8).map(|number| frame(segment, number));
+                round.add(segment, coverage, own.chain([moved]));
             }
             round
         };
@@ -119,7 +120,12 @@ mod tests {
         let mut fed = round();
         assert!(fed.feed(&content, dir.path(), || false).unwrap());
         assert_eq!(content.coverage().unwrap(), segments.into());
-        assert_eq!(fed.into_coverage(), segments);
+        let later = moved.place(SegmentId(2));
+        assert_eq!(content.get(&moved.id).unwrap(), Some(later));
+        assert_eq!(
+            fed.into_coverage().into_iter().rev().collect::<Vec<_>>(),
+            segments
+        );
         for (segment, _) in segments {
             for number in 0..8 {
                 let frame = frame(segment, number);
