@@ -83,13 +83,9 @@ add_volume() {
     "$VOLFS_BIN" mount "$1" "$scratch/mnt/$1"
 }
 
-# What fio writes: bytes that the pool has never held. $1: file  $2...: options
-write_new() {
-    local file=$1
-    shift
-    fio --name=write --filename="$file" --ioengine=psync --refill_buffers --randrepeat=0 \
-        --buffer_compress_percentage=50 --buffer_compress_chunk=4k --fallocate=none --minimal "$@"
-}
+# In front of fio's other options: bytes that the pool has never held.
+new_bytes=(--name=write --ioengine=psync --refill_buffers --randrepeat=0 --fallocate=none --minimal
+    --buffer_compress_percentage=50 --buffer_compress_chunk=4k)
 
 # Commits of 8 KiB one behind the other while 1 GiB is written and synced, in the same volume and
 # beside it.
@@ -99,9 +95,11 @@ commit_beside_stream() {
     for stream in log stream; do
         add_volume log
         [ "$stream" = log ] || add_volume stream
-        write_new "$scratch/mnt/log/log" --bs=8k --rw=write --size=1g --fdatasync=1 >/dev/null &
+        fio "${new_bytes[@]}" --filename="$scratch/mnt/log/log" --thread --bs=8k --rw=write --size=1g \
+            --fdatasync=1 >/dev/null &
         log=$!
-        write_new "$scratch/mnt/$stream/large" --bs=1m --rw=write --size=1g --end_fsync=1 >/dev/null
+        fio "${new_bytes[@]}" --filename="$scratch/mnt/$stream/large" --bs=1m --rw=write --size=1g \
+            --end_fsync=1 >/dev/null
         # What it has written is measured until here.
         "$VOLFS_BIN" stats --format json log >"$scratch/commits"
         kill "$log"
@@ -121,8 +119,8 @@ commit_beside_stream() {
 # be written meanwhile.
 snapshots_beside_writer() {
     local writer rate bar
-    write_new "$scratch/mnt/stream/large" --bs=1m --rw=write --size=2g --time_based \
-        --runtime="$phase_seconds" >"$scratch/writer" &
+    fio "${new_bytes[@]}" --filename="$scratch/mnt/stream/large" --bs=1m --rw=write --size=2g \
+        --time_based --runtime="$phase_seconds" >"$scratch/writer" &
     writer=$!
     sleep 1
     while kill -0 "$writer" 2>/dev/null; do
@@ -169,7 +167,8 @@ bench_stalls() {
     local number
     prepare_postgres "$volume"
     [ "${VOLFS_FILL_GIB:-0}" = 0 ] ||
-        write_new "$volume/fill" --bs=1m --rw=write --size="${VOLFS_FILL_GIB}g" --end_fsync=1 >/dev/null
+        fio "${new_bytes[@]}" --filename="$volume/fill" --bs=1m --rw=write --size="${VOLFS_FILL_GIB}g" \
+            --end_fsync=1 >/dev/null
     for ((number = 0; number < 10;)); do make_snapshot idle; done
     phase "nothing" rest
     phase "checkpoints" make_checkpoint
