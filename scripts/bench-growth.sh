@@ -7,7 +7,7 @@
 #   age        a file that is overwritten at random, up to 16 times: overwrites, reads, its segments
 # Beside what depends on the disk the same is done on a plain file of the same size, and the cost is
 # told in multiples of that.
-# Usage: scripts/bench-growth.sh [data|files|snapshots|age] [FOLDER]
+# Usage: scripts/bench-growth.sh [all|data|files|snapshots|age] [FOLDER]
 #        (default FOLDER: a temporary one; needs three times the largest file)
 # Environment: VOLFS_SIZES_GIB ("1 2 4 8 16"), VOLFS_FILES ("1000 10000 100000 1000000"),
 #   VOLFS_SNAPSHOTS ("1 10 100 1000"), VOLFS_OVERWRITES ("0 1 2 4 8 16"), VOLFS_SECONDS of each run of
