@@ -1,6 +1,6 @@
 //! Bounded little-endian reading and writing of bytes.
 
-use super::ids::{BlockId, Place, SegmentId};
+use super::ids::{BlockId, Place};
 
 /// Bytes that cannot be what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,11 +106,7 @@ impl<'a> ByteReader<'a> {
 
     /// A place.
     pub fn place(&mut self) -> Result<Place, DecodeError> {
-        Ok(Place {
-            segment: SegmentId(self.u64()?),
-            offset: self.u32()?,
-            len: self.u32()?,
-        })
+        Ok(Place::from_bytes(&self.array()?))
     }
 
     /// Succeeds when everything was read.
@@ -155,9 +151,7 @@ pub trait PutBytes {
     }
     /// Appends a place.
     fn put_place(&mut self, place: &Place) {
-        self.put_u64(place.segment.0);
-        self.put_u32(place.offset);
-        self.put_u32(place.len);
+        self.put_bytes(&place.to_bytes());
     }
 }
 
@@ -170,6 +164,7 @@ impl PutBytes for Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::SegmentId;
 
     /// Every field comes back, and every truncation is refused.
     #[test]

@@ -138,6 +138,26 @@ pub struct Place {
 impl Place {
     /// Encoded length in bytes.
     pub const BYTES: usize = 16;
+
+    /// Segment, offset and length, each little-endian.
+    pub fn to_bytes(self) -> [u8; Place::BYTES] {
+        let mut bytes = [0; Place::BYTES];
+        bytes[..8].copy_from_slice(&self.segment.0.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.len.to_le_bytes());
+        bytes
+    }
+
+    /// The place that was encoded by [`Place::to_bytes`].
+    pub fn from_bytes(bytes: &[u8; Place::BYTES]) -> Place {
+        // One number of 16 bytes: low bits first, as they lie there.
+        let all = u128::from_le_bytes(*bytes);
+        Place {
+            segment: SegmentId(all as u64),
+            offset: (all >> 64) as u32,
+            len: (all >> 96) as u32,
+        }
+    }
 }
 
 /// A frame's name and where it was last seen.

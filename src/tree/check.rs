@@ -75,7 +75,7 @@ impl Checker<'_> {
         }
         keys.iter()
             .zip(node.values())
-            .for_each(|(key, value)| (self.leaf)(key, value));
+            .for_each(|(key, value)| (self.leaf)(key, &value.to_value()));
         for (at, child) in node.children().iter().enumerate() {
             self.walk(child, height - 1, keys.get(at), keys.get(at + 1).or(end));
         }

@@ -4,6 +4,7 @@
 //! write a node again with other places, and its id must not change by that.
 
 use super::node::Node;
+use super::values::{ValueRef, Values};
 use crate::base::{BlockId, ByteReader, DecodeError, Key, Place, Pointer, PutBytes, Value};
 
 /// Format version, first byte of every node.
@@ -38,7 +39,7 @@ pub(super) fn key_bytes(previous: Option<&Key>, key: &Key) -> usize {
 }
 
 /// Encoded length of a leaf's value with its place.
-pub(super) fn value_bytes(value: &Value) -> usize {
+pub(super) fn value_bytes(value: ValueRef<'_>) -> usize {
     let len = value.bytes.len();
     let len_bytes = match len {
         0..0x80 => 1,
@@ -75,7 +76,7 @@ impl Node {
             put_key(&mut out, previous, key);
             previous = Some(key);
             if self.height() == 0 {
-                let bytes = &self.values()[at].bytes;
+                let bytes = self.value(at).bytes;
                 put_length(&mut out, bytes.len());
                 out.put_bytes(bytes);
             } else {
@@ -195,15 +196,21 @@ fn decode_leaf(
     payload_bytes: usize,
 ) -> Result<(usize, Node), DecodeError> {
     let mut keys = Vec::with_capacity(count);
-    let mut values = Vec::with_capacity(count);
+    let mut records = Vec::with_capacity(count);
+    let mut record_bytes = 0;
     for _ in 0..count {
         keys.push(read_key(reader, keys.last())?);
         let len = read_length(reader)?;
-        values.push(Value::record(reader.bytes(len)?));
+        records.push(reader.bytes(len)?);
+        record_bytes += len;
     }
     let canonical_bytes = payload_bytes - reader.remaining();
-    for value in &mut values {
-        value.place = read_optional_place(reader)?;
+    // Each value has a byte that says whether a place follows.
+    let place_bytes = reader.remaining().saturating_sub(count);
+    let mut values = Values::with_capacity(count, record_bytes + place_bytes);
+    for bytes in records {
+        let place = read_optional_place(reader)?;
+        values.push(ValueRef { bytes, place });
     }
     Ok((canonical_bytes, Node::leaf(keys, values)))
 }

@@ -168,7 +168,7 @@ impl<'a> Walker<'a> {
         }
         let (node, at) = self.path.last()?;
         let what = if node.height() == 0 {
-            What::Entry(node.values()[*at].clone())
+            What::Entry(node.value(*at).to_value())
         } else {
             What::Subtree(node.children()[*at], node.height() - 1)
         };

@@ -15,7 +15,8 @@ use super::error::TreeResult;
 use super::node::Node;
 use super::root::TreeRoot;
 use super::store::NodeStore;
-use crate::base::{Key, Pointer, Value};
+use super::values::{ValueRef, Values};
+use crate::base::{Key, Place, Pointer, Value};
 
 /// Changes for [`edit`].
 #[derive(Default, Debug)]
@@ -163,8 +164,11 @@ impl Editor<'_> {
     }
 
     fn edit_leaf(&self, old: &Node, work: Work<'_>) -> Outcome {
+        let added = work.points.iter().filter_map(|(_, value)| value.as_ref());
+        let added: usize = added.map(|value| value.bytes.len() + Place::BYTES).sum();
+        let bytes_max = old.payload_bytes() + added;
         let mut keys = Vec::with_capacity(old.len() + work.points.len());
-        let mut values = Vec::with_capacity(old.len() + work.points.len());
+        let mut values = Values::with_capacity(old.len() + work.points.len(), bytes_max);
         let mut fresh = Fresh::default();
         let mut changed = false;
         let mut ranges = work.ranges;
@@ -174,7 +178,7 @@ impl Editor<'_> {
                 if let Some(new) = new {
                     fresh.note(keys.len());
                     keys.push(*new_key);
-                    values.push(new.clone());
+                    values.push(new.into());
                 }
             }
             while ranges.first().is_some_and(|range| range.1 <= *key) {
@@ -182,20 +186,20 @@ impl Editor<'_> {
             }
             let is_removed = ranges.first().is_some_and(|range| range.0 <= *key);
             let kept = match points.next_if(|(point, _)| point == key) {
-                Some((_, new)) => new.as_ref(),
+                Some((_, new)) => new.as_ref().map(ValueRef::from),
                 None => (!is_removed).then_some(value),
             };
             changed |= kept != Some(value);
             if let Some(kept) = kept {
                 keys.push(*key);
-                values.push(kept.clone());
+                values.push(kept);
             }
         }
         for (key, new) in points {
             if let Some(new) = new {
                 fresh.note(keys.len());
                 keys.push(*key);
-                values.push(new.clone());
+                values.push(new.into());
             }
         }
         if !changed && fresh.is_empty() {

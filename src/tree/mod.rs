@@ -6,10 +6,11 @@
 //! children, so equal ids mean equal subtrees, which [`diff()`] uses to skip what did not change.
 //!
 //! ```text
-//! node    one node in memory           codec   its bytes
-//! cache   decoded nodes, byte-capped   store   nodes in the block store
-//! read    get, cursor                  edit    batches of changes
-//! diff    what differs between roots   check   verifies a whole tree
+//! node    one node in memory           values  what a leaf holds
+//! codec   a node in bytes              cache   decoded nodes, byte-capped
+//! store   nodes in the block store     read    get, cursor
+//! edit    batches of changes           diff    what differs between roots
+//! check   verifies a whole tree
 //! ```
 
 mod cache;
@@ -28,6 +29,7 @@ mod store;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use check::{BadNode, check};
 pub use diff::{DiffVisitor, diff, diff_frames};
@@ -37,3 +39,4 @@ pub use node::Node;
 pub use read::{Cursor, Lookup, get};
 pub use root::TreeRoot;
 pub use store::{BlockNodes, CountedNodes, NodeStore, is_node};
+pub use values::ValueRef;

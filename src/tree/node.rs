@@ -3,10 +3,8 @@
 use std::mem::size_of;
 
 use super::codec::{self, HEADER_BYTES};
-use crate::base::{Key, Pointer, Value};
-
-/// What an `Arc<[u8]>` costs on the heap beside its bytes: two counts and the allocator's share.
-const ARC_OVERHEAD_BYTES: usize = 32;
+use super::values::{ValueRef, Values};
+use crate::base::{Key, Pointer};
 
 /// A decoded node. Keys are sorted and unique; a node that is stored is never empty.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,13 +18,14 @@ pub struct Node {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Body {
-    Leaf(Vec<Value>),
+    Leaf(Values),
     Internal(Vec<Pointer>),
 }
 
 impl Node {
     /// A leaf: one value for each key.
-    pub(super) fn leaf(keys: Vec<Key>, values: Vec<Value>) -> Node {
+    pub(super) fn leaf(keys: Vec<Key>, values: impl Into<Values>) -> Node {
+        let values = values.into();
         debug_assert_eq!(keys.len(), values.len());
         Node::measured(0, keys, Body::Leaf(values))
     }
@@ -38,7 +37,13 @@ impl Node {
         Node::measured(height, keys, Body::Internal(children))
     }
 
-    fn measured(height: u8, keys: Vec<Key>, body: Body) -> Node {
+    fn measured(height: u8, mut keys: Vec<Key>, mut body: Body) -> Node {
+        // Caches keep nodes: what was reserved for more entries must not stay with them.
+        keys.shrink_to_fit();
+        match &mut body {
+            Body::Leaf(values) => values.shrink(),
+            Body::Internal(children) => children.shrink_to_fit(),
+        }
         let mut node = Node {
             height,
             keys,
@@ -70,10 +75,21 @@ impl Node {
     }
 
     /// The values of a leaf, one for each key; nothing for an internal node.
-    pub fn values(&self) -> &[Value] {
+    pub fn values(&self) -> impl Iterator<Item = ValueRef<'_>> {
+        let values = match &self.body {
+            Body::Leaf(values) => Some(values),
+            Body::Internal(_) => None,
+        };
+        values.into_iter().flat_map(Values::iter)
+    }
+
+    /// The value beside the key at this index of a leaf.
+    ///
+    /// Panics when there is none: behind the last one, and in an internal node.
+    pub fn value(&self, at: usize) -> ValueRef<'_> {
         match &self.body {
-            Body::Leaf(values) => values,
-            Body::Internal(_) => &[],
+            Body::Leaf(values) => values.get(at),
+            Body::Internal(_) => panic!("only a leaf has values"),
         }
     }
 
@@ -93,13 +109,7 @@ impl Node {
     /// Memory that the node holds, in bytes: what a cache counts.
     pub fn memory_bytes(&self) -> usize {
         let body = match &self.body {
-            Body::Leaf(values) => {
-                let content: usize = values
-                    .iter()
-                    .map(|value| value.bytes.len() + ARC_OVERHEAD_BYTES)
-                    .sum();
-                content + values.capacity() * size_of::<Value>()
-            }
+            Body::Leaf(values) => values.memory_bytes(),
             Body::Internal(children) => children.capacity() * size_of::<Pointer>(),
         };
         size_of::<Node>() + self.keys.capacity() * size_of::<Key>() + body
@@ -127,7 +137,7 @@ impl Node {
         };
         codec::key_bytes(previous, &self.keys[at])
             + match &self.body {
-                Body::Leaf(values) => codec::value_bytes(&values[at]),
+                Body::Leaf(values) => codec::value_bytes(values.get(at)),
                 Body::Internal(_) => codec::CHILD_BYTES,
             }
     }
@@ -135,15 +145,11 @@ impl Node {
     /// The node with the entries of `self` and then those of `right`, which all lie behind.
     pub(super) fn joined(&self, right: &Node) -> Node {
         let keys = [self.keys.as_slice(), right.keys.as_slice()].concat();
-        if self.height == 0 {
-            Node::leaf(keys, [self.values(), right.values()].concat())
-        } else {
-            Node::internal(
-                self.height,
-                keys,
-                [self.children(), right.children()].concat(),
-            )
-        }
+        let body = match (&self.body, &right.body) {
+            (Body::Leaf(left), Body::Leaf(right)) => Body::Leaf(left.joined(right)),
+            _ => Body::Internal([self.children(), right.children()].concat()),
+        };
+        Node::measured(self.height, keys, body)
     }
 
     /// Encoded bytes of [`Node::joined`].
@@ -156,18 +162,18 @@ impl Node {
     }
 
     /// Cuts the node into several: a new one starts at each index of `starts` (ascending).
-    pub(super) fn cut(mut self, starts: &[usize]) -> Vec<Node> {
-        let mut pieces = Vec::with_capacity(starts.len() + 1);
-        for &start in starts.iter().rev() {
-            let keys = self.keys.split_off(start);
-            let body = match &mut self.body {
-                Body::Leaf(values) => Body::Leaf(values.split_off(start)),
-                Body::Internal(children) => Body::Internal(children.split_off(start)),
+    pub(super) fn cut(self, starts: &[usize]) -> Vec<Node> {
+        let ends = starts.iter().copied().chain([self.len()]);
+        let mut first = 0;
+        ends.map(|end| {
+            let part = first..end;
+            first = end;
+            let body = match &self.body {
+                Body::Leaf(values) => Body::Leaf(values.range(part.start, part.end)),
+                Body::Internal(children) => Body::Internal(children[part.clone()].to_vec()),
             };
-            pieces.push(Node::measured(self.height, keys, body));
-        }
-        pieces.push(Node::measured(self.height, self.keys, self.body));
-        pieces.reverse();
-        pieces
+            Node::measured(self.height, self.keys[part].to_vec(), body)
+        })
+        .collect()
     }
 }

@@ -6,6 +6,7 @@ use super::error::TreeResult;
 use super::node::Node;
 use super::root::TreeRoot;
 use super::store::NodeStore;
+use super::values::ValueRef;
 use crate::base::{Key, Value};
 
 /// The value of a key.
@@ -16,7 +17,7 @@ pub fn get(nodes: &dyn NodeStore, root: Option<&TreeRoot>, key: &Key) -> TreeRes
         .keys()
         .binary_search(key)
         .ok()
-        .map(|at| node.values()[at].clone()))
+        .map(|at| node.value(at).to_value()))
 }
 
 /// Looks up many keys. Those in the leaf in which the last one was looked for cost no descent, so
@@ -41,7 +42,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// The value of a key.
-    pub fn get(&mut self, key: &Key) -> TreeResult<Option<&Value>> {
+    pub fn get(&mut self, key: &Key) -> TreeResult<Option<ValueRef<'_>>> {
         let Some(root) = &self.root else {
             return Ok(None);
         };
@@ -58,7 +59,7 @@ impl<'a> Lookup<'a> {
             },
         };
         self.next = at + 1;
-        Ok(Some(&leaf.values()[at]))
+        Ok(Some(leaf.value(at)))
     }
 }
 
@@ -120,7 +121,7 @@ impl<'a> Cursor<'a> {
             if *at == node.len() {
                 self.path.pop();
             } else if node.height() == 0 {
-                let entry = (node.keys()[*at], node.values()[*at].clone());
+                let entry = (node.keys()[*at], node.value(*at).to_value());
                 *at += 1;
                 return Ok(Some(entry));
             } else {

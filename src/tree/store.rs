@@ -7,7 +7,8 @@ use super::cache::NodeCache;
 use super::codec;
 use super::error::{TreeError, TreeResult};
 use super::node::Node;
-use crate::base::{BlockId, CacheUse, DecodeError, Pointer, Value};
+use super::values::ValueRef;
+use crate::base::{BlockId, CacheUse, DecodeError, Pointer};
 use crate::block::BlockStore;
 
 /// Where nodes are kept: [`BlockNodes`], or in tests the memory.
@@ -23,7 +24,7 @@ pub trait NodeStore: Send + Sync {
     /// leaf, or children of an internal node. For walks over all that there is.
     fn read_pointers(&self, node: &Pointer, expected_height: u8) -> TreeResult<Vec<Pointer>> {
         let node = self.read_node_uncached(node, expected_height)?;
-        let blocks = node.values().iter().filter_map(Value::pointer);
+        let blocks = node.values().filter_map(ValueRef::pointer);
         Ok(blocks.chain(node.children().iter().copied()).collect())
     }
 
@@ -187,7 +188,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::base::{Key, PoolId, SegmentId};
+    use crate::base::{Key, PoolId, SegmentId, Value};
     use crate::block::StoreOptions;
     use crate::disk::{Disk, FileDisk, Step};
     use crate::tree::{Cursor, Edits, TreeRoot, check, edit, get};

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::base::{BlockId, Pointer, Value};
+use crate::base::{BlockId, Pointer};
 use crate::pool::PoolResult;
 use crate::pool::catalog::at_key;
 use crate::pool::records::{ROOT, RootRecord, SNAPSHOT_ROOT};
-use crate::tree::{NodeStore, TreeRoot};
+use crate::tree::{NodeStore, TreeRoot, ValueRef};
 
 /// Told of each frame: of a node once, of a block as often as nodes name it.
 pub(super) type Visitor<'v> = dyn FnMut(&Pointer) -> PoolResult<()> + 'v;
@@ -42,12 +42,12 @@ impl<'a> Walk<'a> {
             let node = nodes.read_node_uncached(pointer, 0)?;
             for (key, value) in node.keys().iter().zip(node.values()) {
                 if matches!(key.kind(), ROOT | SNAPSHOT_ROOT) {
-                    let record = RootRecord::decode(&value.bytes);
+                    let record = RootRecord::decode(value.bytes);
                     let record = record.map_err(at_key(key))?;
                     roots.extend(record.root);
                 }
             }
-            Ok(node.values().iter().filter_map(Value::pointer).collect())
+            Ok(node.values().filter_map(ValueRef::pointer).collect())
         })?;
         for root in &roots {
             self.tree(Some(root), visit, &mut |nodes, pointer| {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::outage::{created, open};
 use super::*;
-use crate::base::{Place, Pointer, SplitMix64, Value};
+use crate::base::{Place, Pointer, SplitMix64};
 use crate::pool::{GcOptions, SpaceUse};
-use crate::tree::TreeRoot;
+use crate::tree::{TreeRoot, ValueRef};
 
 type Frames = BTreeSet<Place>;
 /// A volume, and a snapshot of it or its live state.
@@ -31,7 +31,7 @@ fn read_in_full(pool: &Pool, root: &TreeRoot, frames: &mut Frames, named: &mut u
     let mut left: Vec<(Pointer, u8)> = vec![(root.node, root.height)];
     while let Some((pointer, height)) = left.pop() {
         let node = pool.shared.nodes.read_node(&pointer, height).unwrap();
-        let blocks = node.values().iter().filter_map(Value::pointer);
+        let blocks = node.values().filter_map(ValueRef::pointer);
         for frame in blocks.chain([pointer]) {
             let place = match pool.shared.store.is_sound_at(&frame) {
                 true => frame.place,

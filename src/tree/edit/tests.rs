@@ -8,7 +8,7 @@ fn key(number: u64) -> Key {
 
 fn node(keys: impl Iterator<Item = Key>, value_bytes: usize) -> Node {
     let keys: Vec<Key> = keys.collect();
-    let values = keys
+    let values: Vec<Value> = keys
         .iter()
         .map(|_| Value::record(vec![7; value_bytes]))
         .collect();
@@ -95,7 +95,7 @@ fn cut_nodes_keep_the_limit() {
     let limits = NodeLimits::new(1000);
     let lengths = [900, 5, 990, 3, 3, 2000, 2000, 700, 700, 1, 1, 1, 950];
     let keys: Vec<Key> = (0..lengths.len() as u64).map(key).collect();
-    let values = lengths
+    let values: Vec<Value> = lengths
         .iter()
         .map(|&len| Value::record(vec![1; len]))
         .collect();

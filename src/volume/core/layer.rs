@@ -14,7 +14,7 @@ use super::dirty_block::Under;
 use super::volume::BlockState;
 use crate::base::sync::RwLock;
 use crate::base::{Key, Pointer, Value};
-use crate::tree::{self, Cursor, Lookup, NodeStore, TreeRoot};
+use crate::tree::{self, Cursor, Lookup, NodeStore, TreeRoot, ValueRef};
 use crate::volume::FsResult;
 
 /// Allocated blocks and inodes of a state.
@@ -217,7 +217,7 @@ impl LayerReader<'_> {
                 return Ok(bottom);
             }
         }
-        let pointer = self.tree.get(key)?.and_then(Value::pointer);
+        let pointer = self.tree.get(key)?.and_then(ValueRef::pointer);
         Ok(pointer.map_or(Bottom::Zeros, Bottom::Stored))
     }
 }

@@ -125,12 +125,9 @@ impl NodeStore for Recorder<'_> {
 
     fn write_node(&self, node: Node) -> TreeResult<Pointer> {
         let mut reach = self.reach.lock();
-        let values = node
-            .values()
-            .iter()
-            .filter_map(|value| value.place.as_ref());
-        let children = node.children().iter().map(|child| &child.place);
-        values.chain(children).for_each(|place| reach.add(place));
+        let blocks = node.values().filter_map(|value| value.place);
+        let children = node.children().iter().map(|child| child.place);
+        blocks.chain(children).for_each(|place| reach.add(&place));
         let written = self.nodes.write_node(node)?;
         reach.add(&written.place);
         Ok(written)
