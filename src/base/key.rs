@@ -101,19 +101,52 @@ impl Value {
         }
     }
 
-    /// The frame that a block's value names; none for an allocated block of zeros, and for what is
-    /// no block.
+    /// As [`ValueRef::pointer`].
     pub fn pointer(&self) -> Option<Pointer> {
-        Some(Pointer {
-            id: BlockId(self.bytes[..].try_into().ok()?),
-            place: self.place?,
-        })
+        ValueRef::from(self).pointer()
     }
 }
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Value({} bytes, {:?})", self.bytes.len(), self.place)
+    }
+}
+
+/// A [`Value`] whose bytes lie in something larger.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ValueRef<'a> {
+    /// As [`Value::bytes`].
+    pub bytes: &'a [u8],
+    /// As [`Value::place`].
+    pub place: Option<Place>,
+}
+
+impl<'a> From<&'a Value> for ValueRef<'a> {
+    fn from(value: &'a Value) -> ValueRef<'a> {
+        ValueRef {
+            bytes: &value.bytes,
+            place: value.place,
+        }
+    }
+}
+
+impl ValueRef<'_> {
+    /// The same in memory of its own.
+    pub fn to_value(self) -> Value {
+        Value {
+            bytes: self.bytes.into(),
+            place: self.place,
+        }
+    }
+
+    /// The frame that a block's value names; none for an allocated block of zeros, and for what is
+    /// no block.
+    pub fn pointer(self) -> Option<Pointer> {
+        Some(Pointer {
+            id: BlockId(self.bytes.try_into().ok()?),
+            place: self.place?,
+        })
     }
 }
 

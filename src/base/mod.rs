@@ -24,7 +24,7 @@ pub use codec::{ByteReader, DecodeError, PutBytes};
 pub use error_chain::chain;
 pub use histogram::Histogram;
 pub use ids::{BlockId, Ino, Lsn, Place, Pointer, PoolId, SegmentId, SnapshotId, VolumeId};
-pub use key::{Key, Value};
+pub use key::{Key, Value, ValueRef};
 pub use name::{NameError, SnapshotName, VolumeName};
 pub use nature::Nature;
 #[cfg(test)]

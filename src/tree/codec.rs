@@ -4,8 +4,10 @@
 //! write a node again with other places, and its id must not change by that.
 
 use super::node::Node;
-use super::values::{ValueRef, Values};
-use crate::base::{BlockId, ByteReader, DecodeError, Key, Place, Pointer, PutBytes, Value};
+use super::values::Values;
+use crate::base::{
+    BlockId, ByteReader, DecodeError, Key, Place, Pointer, PutBytes, Value, ValueRef,
+};
 
 /// Format version, first byte of every node.
 const VERSION: u8 = 1;

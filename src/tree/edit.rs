@@ -15,8 +15,8 @@ use super::error::TreeResult;
 use super::node::Node;
 use super::root::TreeRoot;
 use super::store::NodeStore;
-use super::values::{ValueRef, Values};
-use crate::base::{Key, Place, Pointer, Value};
+use super::values::Values;
+use crate::base::{Key, Place, Pointer, Value, ValueRef};
 
 /// Changes for [`edit`].
 #[derive(Default, Debug)]

@@ -39,4 +39,3 @@ pub use node::Node;
 pub use read::{Cursor, Lookup, get};
 pub use root::TreeRoot;
 pub use store::{BlockNodes, CountedNodes, NodeStore, is_node};
-pub use values::ValueRef;

@@ -3,8 +3,8 @@
 use std::mem::size_of;
 
 use super::codec::{self, HEADER_BYTES};
-use super::values::{ValueRef, Values};
-use crate::base::{Key, Pointer};
+use super::values::Values;
+use crate::base::{Key, Pointer, ValueRef};
 
 /// A decoded node. Keys are sorted and unique; a node that is stored is never empty.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -6,8 +6,7 @@ use super::error::TreeResult;
 use super::node::Node;
 use super::root::TreeRoot;
 use super::store::NodeStore;
-use super::values::ValueRef;
-use crate::base::{Key, Value};
+use crate::base::{Key, Value, ValueRef};
 
 /// The value of a key.
 pub fn get(nodes: &dyn NodeStore, root: Option<&TreeRoot>, key: &Key) -> TreeResult<Option<Value>> {

@@ -7,8 +7,7 @@ use super::cache::NodeCache;
 use super::codec;
 use super::error::{TreeError, TreeResult};
 use super::node::Node;
-use super::values::ValueRef;
-use crate::base::{BlockId, CacheUse, DecodeError, Pointer};
+use crate::base::{BlockId, CacheUse, DecodeError, Pointer, ValueRef};
 use crate::block::BlockStore;
 
 /// Where nodes are kept: [`BlockNodes`], or in tests the memory.

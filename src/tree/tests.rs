@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::edit::{NodeLimits, edit_within};
 use super::testing::MemoryNodes;
 use super::*;
-use crate::base::{Key, Nature, Place, SegmentId, Value};
+use crate::base::{Key, Nature, Place, SegmentId, Value, ValueRef};
 
 type Model = BTreeMap<Key, Value>;
 type Difference = (Key, Option<Arc<[u8]>>, Option<Arc<[u8]>>);

@@ -5,46 +5,10 @@
 
 use std::mem::size_of;
 
-use crate::base::{BlockId, Place, Pointer, PutBytes, Value};
+use crate::base::{Place, PutBytes, Value, ValueRef};
 
 /// Set in the end of a value behind whose bytes its place lies.
 const PLACED: u32 = 1 << 31;
-
-/// A value that lies in a leaf.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ValueRef<'a> {
-    /// The record; for a block pointer its 32-byte id.
-    pub bytes: &'a [u8],
-    /// Where the named frame lies, when the value is a block pointer.
-    pub place: Option<Place>,
-}
-
-impl<'a> From<&'a Value> for ValueRef<'a> {
-    fn from(value: &'a Value) -> ValueRef<'a> {
-        ValueRef {
-            bytes: &value.bytes,
-            place: value.place,
-        }
-    }
-}
-
-impl ValueRef<'_> {
-    /// The same in memory of its own.
-    pub fn to_value(self) -> Value {
-        Value {
-            bytes: self.bytes.into(),
-            place: self.place,
-        }
-    }
-
-    /// As [`Value::pointer`].
-    pub fn pointer(self) -> Option<Pointer> {
-        Some(Pointer {
-            id: BlockId(self.bytes.try_into().ok()?),
-            place: self.place?,
-        })
-    }
-}
 
 /// Values by their number in the leaf.
 #[derive(Clone, PartialEq, Eq, Default)]

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::base::{BlockId, Pointer};
+use crate::base::{BlockId, Pointer, ValueRef};
 use crate::pool::PoolResult;
 use crate::pool::catalog::at_key;
 use crate::pool::records::{ROOT, RootRecord, SNAPSHOT_ROOT};
-use crate::tree::{NodeStore, TreeRoot, ValueRef};
+use crate::tree::{NodeStore, TreeRoot};
 
 /// Told of each frame: of a node once, of a block as often as nodes name it.
 pub(super) type Visitor<'v> = dyn FnMut(&Pointer) -> PoolResult<()> + 'v;

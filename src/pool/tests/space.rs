@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::outage::{created, open};
 use super::*;
-use crate::base::{Place, Pointer, SplitMix64};
+use crate::base::{Place, Pointer, SplitMix64, ValueRef};
 use crate::pool::{GcOptions, SpaceUse};
-use crate::tree::{TreeRoot, ValueRef};
+use crate::tree::TreeRoot;
 
 type Frames = BTreeSet<Place>;
 /// A volume, and a snapshot of it or its live state.

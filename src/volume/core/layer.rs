@@ -13,8 +13,8 @@ use super::changes::{Changes, Found, Point};
 use super::dirty_block::Under;
 use super::volume::BlockState;
 use crate::base::sync::RwLock;
-use crate::base::{Key, Pointer, Value};
-use crate::tree::{self, Cursor, Lookup, NodeStore, TreeRoot, ValueRef};
+use crate::base::{Key, Pointer, Value, ValueRef};
+use crate::tree::{self, Cursor, Lookup, NodeStore, TreeRoot};
 use crate::volume::FsResult;
 
 /// Allocated blocks and inodes of a state.
