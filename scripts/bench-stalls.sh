@@ -18,11 +18,13 @@ timed_volfs() {
 
 as_ms() { awk '{ printf "%.1f\n", $1 / 1000 }'; }
 
-# Nanoseconds that requests of a kind took, or an operation, 0 when there was none. $1: JSON of stats
-# $2: kind  $3: which of them: max_ns, p99_ns or p50_ns
+# Nanoseconds that requests of a kind took, or an operation, 0 when there was none; the most where a
+# phase outlasted an interval of the stats. $1: JSON of stats  $2: kind  $3: which of them: max_ns,
+# p99_ns or p50_ns
 nanoseconds() {
     tr -d '\n ' <"$1" | tr '{}' '\n' |
-        sed -n "s/.*\"request\":\"${2// /}\".*\"$3\":\([0-9]*\).*/\1/p" | grep . || echo 0
+        sed -n "s/.*\"request\":\"${2// /}\".*\"$3\":\([0-9]*\).*/\1/p" | sort -n | tail -n 1 |
+        grep . || echo 0
 }
 
 # Runs pgbench, and something else over and over beside it. Writes the longest transaction, and the
@@ -48,7 +50,8 @@ phase() {
     rm "$log".*
     cp "$scratch/change" "$scratch/during-$name"
     tps=$(awk '/^tps/ { printf "%.0f", $3 }' "$scratch/pgbench")
-    checkpoints=$(sed -n 's/.*"checkpoints":\([0-9]*\).*/\1/p' "$scratch/change")
+    checkpoints=$(sed -n 's/.*"checkpoints":\([0-9]*\).*/\1/p' "$scratch/change" |
+        awk '{ all += $1 } END { print all + 0 }')
     echo "$name,$tps,$checkpoints,$longest,$(nanoseconds "$scratch/change" write max_ns)," \
         "$(nanoseconds "$scratch/change" fsync max_ns)" >>"$scratch/phases"
 }
