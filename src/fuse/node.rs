@@ -7,7 +7,7 @@ use std::fmt;
 use parking_lot::Mutex;
 
 use crate::base::Ino;
-use crate::volume::ops::Attr;
+use crate::volume::ops::{Attr, FileKind};
 use crate::volume::{EPOCH_MAX, FsError, FsResult};
 
 const INO_BITS: u32 = 48;
@@ -121,7 +121,14 @@ pub(crate) fn common_epoch(nodes: &[NodeId]) -> FsResult<Option<u16>> {
 /// How many references to each node the kernel has been given. It hands them back with FORGET;
 /// until then an unlinked inode must stay. Grows with the kernel's inode cache, not the volume.
 pub(crate) struct Lookups {
-    shards: Box<[Mutex<HashMap<NodeId, u64>>]>,
+    shards: Box<[Mutex<HashMap<NodeId, Known>>]>,
+}
+
+/// What the kernel has been given of a node.
+#[derive(Clone, Copy)]
+struct Known {
+    references: u64,
+    kind: FileKind,
 }
 
 impl Lookups {
@@ -131,20 +138,25 @@ impl Lookups {
         }
     }
 
-    fn shard(&self, node: NodeId) -> &Mutex<HashMap<NodeId, u64>> {
+    fn shard(&self, node: NodeId) -> &Mutex<HashMap<NodeId, Known>> {
         &self.shards[node.0 as usize % SHARDS]
     }
 
     /// One more reference; before the reply that carries it, for FORGET may follow at once.
-    pub(crate) fn add(&self, node: NodeId) {
-        *self.shard(node).lock().entry(node).or_insert(0) += 1;
+    pub(crate) fn add(&self, node: NodeId, kind: FileKind) {
+        let mut shard = self.shard(node).lock();
+        let known = shard.entry(node).or_insert(Known {
+            references: 0,
+            kind,
+        });
+        known.references += 1;
     }
 
     /// One more reference if there is one already.
     pub(crate) fn add_if_known(&self, node: NodeId) -> bool {
         match self.shard(node).lock().get_mut(&node) {
-            Some(count) => {
-                *count += 1;
+            Some(known) => {
+                known.references += 1;
                 true
             }
             None => false,
@@ -157,8 +169,9 @@ impl Lookups {
         match self.shard(node).lock().entry(node) {
             Entry::Vacant(_) => true,
             Entry::Occupied(mut entry) => {
-                if *entry.get() > references {
-                    *entry.get_mut() -= references;
+                let known = entry.get_mut();
+                if known.references > references {
+                    known.references -= references;
                     return false;
                 }
                 entry.remove();
@@ -171,12 +184,13 @@ impl Lookups {
         self.shard(node).lock().contains_key(&node)
     }
 
-    /// All known nodes of an epoch; the root belongs to none.
-    pub(crate) fn of_epoch(&self, epoch: u16) -> Vec<NodeId> {
+    /// All known nodes of an epoch, with their kinds; the root belongs to none.
+    pub(crate) fn of_epoch(&self, epoch: u16) -> Vec<(NodeId, FileKind)> {
         let mut found = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock();
-            found.extend(shard.keys().filter(|node| node.epoch() == Some(epoch)));
+            let known = shard.iter().map(|(node, known)| (*node, known.kind));
+            found.extend(known.filter(|(node, _)| node.epoch() == Some(epoch)));
         }
         found
     }
@@ -247,8 +261,8 @@ mod tests {
         let lookups = Lookups::new();
         let node = NodeId::new(0, Ino(5));
         assert!(!lookups.add_if_known(node));
-        lookups.add(node);
-        lookups.add(node);
+        lookups.add(node, FileKind::Regular);
+        lookups.add(node, FileKind::Regular);
         assert!(lookups.add_if_known(node));
         assert!(!lookups.remove(node, 2));
         assert!(lookups.is_known(node));
@@ -261,16 +275,20 @@ mod tests {
     #[test]
     fn known_nodes_are_listed_by_epoch() {
         let lookups = Lookups::new();
-        lookups.add(NodeId::ROOT);
+        lookups.add(NodeId::ROOT, FileKind::Directory);
         for ino in 2..200 {
-            lookups.add(NodeId::new((ino % 2) as u16, Ino(ino)));
+            let kind = [FileKind::Regular, FileKind::Directory][usize::from(ino == 3)];
+            lookups.add(NodeId::new((ino % 2) as u16, Ino(ino)), kind);
         }
         let mut nodes = lookups.of_epoch(1);
-        nodes.sort();
+        nodes.sort_by_key(|(node, _)| *node);
         assert_eq!(nodes.len(), 99);
         assert_eq!(
             (nodes[0], nodes[98]),
-            (NodeId::new(1, Ino(3)), NodeId::new(1, Ino(199)))
+            (
+                (NodeId::new(1, Ino(3)), FileKind::Directory),
+                (NodeId::new(1, Ino(199)), FileKind::Regular)
+            )
         );
     }
 

@@ -1,6 +1,7 @@
 //! A running mount, from mount(2) to the end of its session.
 
 mod changes;
+mod rollback;
 
 use std::any::Any;
 use std::fs;
@@ -23,7 +24,7 @@ use super::browse::{Browser, Snapshots};
 use super::capabilities::{Kernel, Wishes};
 use super::errno::chain;
 use super::flush::{FlushReport, flush};
-use super::handles::WriteOpens;
+use super::handles::Opens;
 use super::mount_table::{Visibility, mount_table, visibility};
 use super::node::{Lookups, NodeId};
 use super::notify::{KernelPages, Notifications};
@@ -81,7 +82,7 @@ struct Live {
     volume: Arc<Volume>,
     browser: Option<Arc<Browser>>,
     lookups: Arc<Lookups>,
-    opens: Arc<WriteOpens>,
+    opens: Arc<Opens>,
     notifications: Arc<Notifications>,
 }
 
@@ -232,30 +233,9 @@ impl Mount {
             return FlushReport::default();
         };
         let epoch = live.volume.epoch();
-        let nodes = live.opens.nodes(epoch);
-        let is_open = |node| live.opens.nodes(epoch).binary_search(&node).is_ok();
+        let nodes = live.opens.written(epoch);
+        let is_open = |node| live.opens.is_open_to_write(node);
         flush(self.path(), self.device, &nodes, deadline, &is_open)
-    }
-
-    /// Makes the kernel forget the state that a rollback has left. Call it when the volume has its
-    /// new epoch, with no lock held: the kernel writes its dirty pages of the old state first, as
-    /// requests that are refused.
-    pub fn after_rollback(&self, old_epoch: u16) {
-        let Some(live) = self.session.live() else {
-            return;
-        };
-        // First the names: from now on every path leads to nodes of the new epoch.
-        if let Err(error) = live.notifications.drop_all_names() {
-            log::error!("the kernel keeps names from before the rollback: {error}");
-        }
-        // Then what hangs on the old nodes, so that open and mapped files do not show old pages.
-        // The root has the same node id before and after.
-        let old_nodes = live.lookups.of_epoch(old_epoch);
-        for node in old_nodes.into_iter().chain([NodeId::ROOT]) {
-            if let Err(error) = live.notifications.drop_contents(node) {
-                log::warn!("the kernel keeps pages of inode {node:?}: {error}");
-            }
-        }
     }
 }
 
@@ -275,7 +255,7 @@ fn start_session(
     on_end: OnEnd,
 ) -> Result<(Arc<SessionState>, Kernel), MountError> {
     let failed = |source| failed("start the session of", &options.path, source);
-    let (lookups, opens) = (Arc::new(Lookups::new()), Arc::new(WriteOpens::new()));
+    let (lookups, opens) = (Arc::new(Lookups::new()), Arc::new(Opens::new()));
     let kernel = Arc::new(OnceLock::new());
     let refresher = Arc::new(Refresher::new());
     let owed = Arc::new(OwedTimes::new(options.writeback_cache()));

@@ -9,7 +9,7 @@ use super::*;
 use crate::base::VolumeName;
 use crate::fuse::MountOptions;
 use crate::fuse::errno::Errno;
-use crate::fuse::handles::{Handle, WriteOpens};
+use crate::fuse::handles::{Handle, Opens};
 use crate::fuse::node::{Lookups, VIEW_MAX};
 use crate::fuse::notify::KernelPages;
 use crate::fuse::operations::{Answer, Caller, Operations, ReadRange, Shared, Transport, Write};
@@ -118,7 +118,7 @@ fn operations(live: &Arc<Volume>, browser: Option<Arc<Browser>>) -> Operations<C
     let shared = Shared {
         volume: live.clone(),
         lookups: Arc::new(Lookups::new()),
-        opens: Arc::new(WriteOpens::new()),
+        opens: Arc::new(Opens::new()),
         refresher: Arc::new(Refresher::new()),
         owed: Arc::new(OwedTimes::new(true)),
         pages: Arc::new(KernelPages::default()),

@@ -8,7 +8,7 @@ use super::{Answer, Caller, Operations, Transport};
 use crate::base::Buffers;
 use crate::fuse::browse::View;
 use crate::fuse::errno::{Errno, report, report_of};
-use crate::fuse::handles::{Handle, WriteOpens};
+use crate::fuse::handles::{Handle, Opens};
 use crate::fuse::node::NodeId;
 use crate::fuse::notify::KernelPages;
 use crate::fuse::owed::OwedTimes;
@@ -45,7 +45,7 @@ pub(crate) struct ReadRange {
 /// What serving a READ needs, on a reader or beside it.
 pub(super) struct Reading<T: Transport> {
     pub(super) volume: Arc<Volume>,
-    pub(super) opens: Arc<WriteOpens>,
+    pub(super) opens: Arc<Opens>,
     pub(super) asks: Arc<Workers<Ask<T>>>,
 }
 
@@ -348,7 +348,7 @@ impl<T: Transport> Operations<T> {
         let Ok(offset) = u64::try_from(offset) else {
             return reply.send(Err(refused(FsError::NoSuchOffset)));
         };
-        if self.opens.is_open(node) {
+        if self.opens.is_open_to_write(node) {
             self.asks.submit(Ask::Seek {
                 request: place.request,
                 node,

@@ -18,7 +18,7 @@ use self::open::{Opening, WaitingOpen};
 use super::browse::Browser;
 use super::errno::{Errno, report};
 use super::guard::Readers;
-use super::handles::{Handle, WriteOpens};
+use super::handles::{Handle, Opens};
 use super::node::{Lookups, NodeId, Realm, common_epoch};
 use super::notify::KernelPages;
 use super::owed::OwedTimes;
@@ -61,7 +61,7 @@ pub(crate) trait Transport: 'static {
 pub(crate) struct Shared {
     pub(crate) volume: Arc<Volume>,
     pub(crate) lookups: Arc<Lookups>,
-    pub(crate) opens: Arc<WriteOpens>,
+    pub(crate) opens: Arc<Opens>,
     pub(crate) refresher: Arc<Refresher>,
     pub(crate) owed: Arc<OwedTimes>,
     pub(crate) pages: Arc<KernelPages>,
@@ -97,7 +97,7 @@ pub(crate) struct Operations<T: Transport> {
     browser: Option<Arc<Browser>>,
     /// Of the live volume's nodes.
     lookups: Arc<Lookups>,
-    opens: Arc<WriteOpens>,
+    opens: Arc<Opens>,
     refresher: Arc<Refresher>,
     owed: Arc<OwedTimes>,
     /// Reads move access times.
@@ -212,7 +212,7 @@ impl<T: Transport> Operations<T> {
 
     /// Gives a reference to the node to the kernel, with the attributes that name it.
     fn remember(&self, attr: Attr) -> Attr {
-        self.lookups.add(NodeId::of(&attr));
+        self.lookups.add(NodeId::of(&attr), attr.kind);
         self.shown(attr)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::place::Place;
 use super::{Answer, Caller, Operations, Transport};
 use crate::fuse::errno::{Errno, report};
-use crate::fuse::handles::{Handle, WriteOpens};
+use crate::fuse::handles::{Handle, Opens};
 use crate::fuse::node::NodeId;
 use crate::fuse::notify::KernelPages;
 use crate::fuse::owed::{Outcome, OwedTimes};
@@ -16,7 +16,7 @@ use crate::volume::{FsError, FsResult, Request, Volume};
 /// What opening a file of the live volume needs, on a reader or beside it.
 pub(super) struct Opening {
     pub(super) volume: Arc<Volume>,
-    pub(super) opens: Arc<WriteOpens>,
+    pub(super) opens: Arc<Opens>,
     pub(super) refresher: Arc<Refresher>,
     pub(super) owed: Arc<OwedTimes>,
     pub(super) pages: Arc<KernelPages>,

@@ -129,7 +129,7 @@ impl<T: Transport> Operations<T> {
     pub(super) fn count(&self, place: &Place<'_>, attr: &Attr) {
         match (&place.view, self.browser.as_deref()) {
             (Some(view), Some(browser)) => browser.views().add(view.number(), attr.ino),
-            _ => self.lookups.add(NodeId::of(attr)),
+            _ => self.lookups.add(NodeId::of(attr), attr.kind),
         }
     }
 
