@@ -12,8 +12,7 @@ impl Mount {
     /// new epoch, with no lock held: the kernel writes its dirty pages of the old state first, as
     /// requests that are refused.
     ///
-    /// The pages of files that nobody has open are freed behind its return, which takes some 100 ms a
-    /// GiB.
+    /// The pages of files that nobody has open are freed behind its return: some 100 ms a GiB.
     pub fn after_rollback(&self, old_epoch: u16) {
         let Some(live) = self.session.live() else {
             return;
