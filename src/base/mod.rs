@@ -1,6 +1,7 @@
 //! Words that every layer shares: ids, keys, values, names, byte codec, clock, locks, progress. No
 //! I/O.
 
+mod allocated;
 pub(crate) mod buffers;
 mod cache_use;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod progress;
 mod split_mix;
 pub(crate) mod sync;
 
+pub(crate) use allocated::allocated;
 pub(crate) use buffers::Buffers;
 pub use cache_use::CacheUse;
 pub use clock::{Clock, SystemClock, Timestamp};

@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::base::{BlockId, CacheUse};
+use crate::base::{BlockId, CacheUse, allocated};
 
 /// Most shards; fewer when the cap is small, so that one shard still holds several blocks.
 const SHARDS_MAX: usize = 16;
 /// Smallest share of the cap that is worth a shard of its own, in bytes.
 const SHARD_BYTES_MIN: usize = 4 << 20;
-/// What an entry costs beside its content: the slot, the map's entry, the counts of the Arc.
-const ENTRY_BYTES: usize =
-    size_of::<Slot>() + size_of::<(BlockId, usize)>() + 2 * size_of::<usize>();
+/// What an entry costs beside its content: the slot, and the map's entry.
+const ENTRY_BYTES: usize = size_of::<Slot>() + size_of::<(BlockId, usize)>();
+/// The counts of an Arc, in front of its content.
+const COUNT_BYTES: usize = 2 * size_of::<usize>();
 
 /// A cache of blocks. Readers put blocks in; writers do not, so that a bulk load evicts nothing.
 pub(super) struct BlockCache {
@@ -39,6 +40,11 @@ struct Slot {
     content: Arc<[u8]>,
     /// Read since the hand came by last.
     used: bool,
+}
+
+/// Memory that a cached block takes, in bytes.
+fn cost(content: &[u8]) -> usize {
+    allocated(COUNT_BYTES + content.len()) + ENTRY_BYTES
 }
 
 impl BlockCache {
@@ -69,7 +75,7 @@ impl BlockCache {
 
     /// Keeps a verified block, at the cost of some that were not read lately.
     pub(super) fn insert(&self, id: &BlockId, content: &Arc<[u8]>) {
-        let cost = content.len() + ENTRY_BYTES;
+        let cost = cost(content);
         if cost > self.shard_bytes_max {
             return;
         }
@@ -144,7 +150,7 @@ impl Shard {
         let Slot { id, content, .. } = slot.take()?;
         self.by_id.remove(&id);
         self.free.push(at);
-        self.bytes -= content.len() + ENTRY_BYTES;
+        self.bytes -= cost(&content);
         Some(content)
     }
 }
