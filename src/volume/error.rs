@@ -128,4 +128,9 @@ impl FsError {
             _ => false,
         }
     }
+
+    /// Whether the medium failed, or what stands on it: not that it is full.
+    pub fn is_failure_of_medium(&self) -> bool {
+        self.nature() == Nature::Environment && !self.is_no_space()
+    }
 }

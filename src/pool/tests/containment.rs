@@ -6,6 +6,7 @@ use super::rig::{Call, Rig};
 use super::{name, new_volume, noise, put, read, snap};
 use crate::journal::JournalOptions;
 use crate::pool::Pool;
+use crate::volume::ops::WriteMode;
 use crate::volume::{FsError, Volume};
 
 fn volumes(pool: &Arc<Pool>, names: &[&str]) -> Vec<Arc<Volume>> {
@@ -438,4 +439,49 @@ fn a_copy_outlives_a_checkpoint_that_fails_in_part() {
             assert_eq!(read(&source, "f").unwrap(), b"later!");
         }
     }
+}
+
+/// A write that the kernel had accepted from a program, and that is refused as checkpoints fail,
+/// poisons its volume: the sync behind the one that was told must not succeed. A write of which
+/// only the caller knows costs nobody anything, nor does one that is refused for another reason.
+#[test]
+fn a_lost_write_that_was_accepted_poisons_its_volume() {
+    let mut rig = Rig::small();
+    rig.options.dirty_bytes_max = 1 << 20;
+    let pool = rig.open();
+    let all = volumes(&pool, &["caller", "kernel"]);
+    let [caller, kernel] = all.as_slice() else {
+        unreachable!()
+    };
+    for volume in [caller, kernel] {
+        put(volume, "f", b"acknowledged");
+        volume.sync().unwrap();
+    }
+    // No thread makes checkpoints: that counts as failing ones as soon as memory is full.
+    let full = (0..1000).find_map(|round| try_put(caller, &noise(round, 30_000)).err());
+    let refused = |error: &FsError| error.to_string().contains("checkpoints of the pool fail");
+    assert!(refused(&full.unwrap()));
+    caller.sync().unwrap();
+    assert_eq!(poisoned(&pool), Vec::<String>::new());
+
+    let accepted = |volume: &Volume, ino| {
+        let mode = WriteMode {
+            writeback: true,
+            ..WriteMode::default()
+        };
+        volume.write_file(&super::WHO, ino, 0, b"lost", mode)
+    };
+    let unknown = accepted(kernel, crate::base::Ino(4000)).unwrap_err();
+    assert!(!unknown.is_failure_of_medium(), "{unknown}");
+    kernel.sync().unwrap();
+    let ino = kernel
+        .lookup(&super::WHO, crate::base::Ino::ROOT, b"f")
+        .unwrap()
+        .ino;
+    assert!(refused(&accepted(kernel, ino).unwrap_err()));
+    assert_eq!(poisoned(&pool), ["kernel"]);
+    for _ in 0..2 {
+        assert!(matches!(kernel.sync(), Err(FsError::Poisoned(_))));
+    }
+    assert_eq!(read(kernel, "f").unwrap(), b"acknowledged");
 }

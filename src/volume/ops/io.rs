@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::base::{Ino, Key};
+use crate::base::{Ino, Key, chain};
 use crate::volume::core::admission::Need;
 use crate::volume::records::Inode;
-use crate::volume::{BlockState, Edit, FsResult, ReadPlan, Request, Volume, keys};
+use crate::volume::{BlockState, Edit, FsError, FsResult, ReadPlan, Request, Volume, keys};
 
 use super::WriteMode;
 use super::inodes::{load_file, store, without_privileges};
@@ -96,10 +96,20 @@ impl Volume {
         range_end(offset, data.len() as u64)?;
         let mut at = offset;
         for part in data.chunks(WRITE_BYTES_MAX) {
-            self.write_part(request, ino, at, part, mode)?;
+            self.write_part(request, ino, at, part, mode)
+                .inspect_err(|error| self.refused(mode, error))?;
             at += part.len() as u64;
         }
         Ok(())
+    }
+
+    /// A write has failed. What the kernel has taken from a program before is lost with it: the
+    /// kernel tells that to one sync and then knows no more of it, but whoever syncs again must not
+    /// hear that all is well.
+    fn refused(&self, mode: WriteMode, error: &FsError) {
+        if mode.writeback && error.is_failure_of_medium() {
+            self.poison(&format!("an accepted write is lost: {}", chain(error)));
+        }
     }
 
     fn write_part(
