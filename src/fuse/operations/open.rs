@@ -31,18 +31,37 @@ pub(super) struct WaitingOpen<T: Transport> {
 }
 
 impl Opening {
+    /// Counted before the epoch is looked at: a rollback in between either finds the file open, and
+    /// drops its pages before it returns, or is found here.
     fn open(&self, request: &Request, node: NodeId, handle: Handle) -> FsResult<Handle> {
+        self.opens.opened(node, handle);
+        match self.will_be_overstated(request, node, handle) {
+            Ok(false) => Ok(handle),
+            Ok(true) => {
+                self.refresher.outdated(node);
+                Ok(handle)
+            }
+            Err(error) => {
+                if self.opens.released(node, handle) {
+                    self.refresher.outdated(node);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the kernel will be told more blocks than there are. Fails if it may not be opened.
+    fn will_be_overstated(
+        &self,
+        request: &Request,
+        node: NodeId,
+        handle: Handle,
+    ) -> FsResult<bool> {
         match request.epoch {
             Some(epoch) if epoch != self.volume.epoch() => return Err(FsError::Stale),
             _ => {}
         }
-        let will_be_overstated =
-            handle.is_writable() && self.volume.getattr(request, node.ino())?.blocks_512 == 0;
-        self.opens.opened(node, handle);
-        if will_be_overstated {
-            self.refresher.outdated(node);
-        }
-        Ok(handle)
+        Ok(handle.is_writable() && self.volume.getattr(request, node.ino())?.blocks_512 == 0)
     }
 
     fn serve<T: Transport>(&self, waiting: WaitingOpen<T>) {
