@@ -132,11 +132,15 @@ impl Peer {
     }
 
     fn start_zfs(&mut self, image: &str) -> Result<()> {
-        let server = command("zfs-fuse", ["--no-daemon"]).spawn();
+        // A benchmark that is killed takes its server along.
+        let zfs_fuse = ["--pdeathsig", "TERM", "zfs-fuse", "--no-daemon"];
+        let server = command("setpriv", zfs_fuse).spawn();
         self.zfs = Some(server.context("cannot run zfs-fuse")?);
         wait_until("zfs-fuse answers", LIMIT, || {
             run(&mut command("zpool", ["list"])).is_ok()
         })?;
+        // zfs-fuse remembers the pool of a benchmark that was killed; mostly there is none.
+        let _ = run(&mut command("zpool", ["destroy", "-f", ZFS_POOL]));
         let folder = text(&self.folder)?.to_owned();
         let create = ["create", "-f", "-m", &folder, ZFS_POOL, image];
         run(&mut command("zpool", create))?;
