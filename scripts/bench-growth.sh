@@ -30,7 +30,8 @@ scripts/setup.sh build
 scripts/setup.sh databases
 if [ -z "${VOLFS_BIN:-}" ]; then
     cargo build --quiet --release
-    export VOLFS_BIN=$PWD/target/release/volfs
+    VOLFS_BIN=$(built_volfs)
+    export VOLFS_BIN
 fi
 scratch=$(mktemp -d "${2:-${TMPDIR:-/tmp}}/volfs-bench.XXXXXX")
 chmod 755 "$scratch"

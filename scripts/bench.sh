@@ -67,7 +67,8 @@ scripts/setup.sh build
 scripts/setup.sh databases
 if [ -z "${VOLFS_BIN:-}" ]; then
     cargo build --quiet --release
-    export VOLFS_BIN=$PWD/target/release/volfs
+    VOLFS_BIN=$(built_volfs)
+    export VOLFS_BIN
 fi
 version_of() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || echo "of no package"; }
 

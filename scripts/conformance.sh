@@ -14,7 +14,7 @@ programs=("$@")
 work=$PWD/target/conformance
 mkdir -p "$work"
 build=${VOLFS_BIN:+no}
-export VOLFS_BIN=${VOLFS_BIN:-$PWD/target/release/volfs}
+export VOLFS_BIN=${VOLFS_BIN:-$(built_volfs)}
 export VOLFS_CONFORMANCE=$work/results
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/volfs-test.XXXXXX")
 chmod 755 "$scratch"

@@ -47,7 +47,8 @@ chapter "Preparing: programs and the release build"
 scripts/setup.sh build
 scripts/setup.sh databases
 cargo build --release
-export VOLFS_BIN=$PWD/target/release/volfs
+VOLFS_BIN=$(built_volfs)
+export VOLFS_BIN
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/volfs-demo.XXXXXX")
 export VOLFS_POOL=$scratch/pool

@@ -3,6 +3,9 @@
 # Postgres 15 as Debian packages it; another one may come first in PATH.
 PG=/usr/lib/postgresql/15/bin
 
+# The binary that `cargo build --release` makes, made or not yet.
+built_volfs() { realpath -m "${CARGO_TARGET_DIR:-target}/release/volfs"; }
+
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
 # $1: share in percent; of the numbers on stdin the one below which so many lie

@@ -21,7 +21,8 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/volfs-test.XXXXXX")
 chmod 755 "$scratch"
 log=$scratch/log
 failed_steps=()
-export VOLFS_BIN=$PWD/target/release/volfs
+VOLFS_BIN=$(built_volfs)
+export VOLFS_BIN
 trap 'remove_scratch "$scratch"' EXIT
 trap 'exit 130' INT TERM
 
