@@ -111,6 +111,16 @@ impl Fixture {
         command
     }
 
+    /// As [`Fixture::command`], but Ctrl-C ends it, as it ends what a shell has started in the
+    /// foreground. A script's job in the background ignores SIGINT, and so does all that it starts:
+    /// the tests may be one.
+    pub fn foreground_command(&self) -> Command {
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(binary());
+        command.env("VOLFS_POOL", &self.pool).current_dir("/");
+        command
+    }
+
     /// Runs `volfs` to its end.
     #[track_caller]
     pub fn volfs(&self, arguments: &[&str]) -> Ran {

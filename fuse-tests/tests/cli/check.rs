@@ -299,7 +299,7 @@ fn has_thread(process: i32, name: &str) -> bool {
 fn a_scrub_is_in_nobodys_way() {
     let (fixture, path) = slow_pool();
     // About 400 KiB at 4 KiB a second: much longer than this test.
-    let mut command = fixture.command();
+    let mut command = fixture.foreground_command();
     command
         .args(["scrub", "--rate", "4K"])
         .stdout(Stdio::piped())
