@@ -11,7 +11,7 @@ use crate::base::{BlockId, CacheUse, allocated};
 /// Most shards; fewer when the cap is small, so that one shard still holds several blocks.
 const SHARDS_MAX: usize = 16;
 /// Smallest share of the cap that is worth a shard of its own, in bytes.
-const SHARD_BYTES_MIN: usize = 4 << 20;
+const SHARD_BYTES_MIN: usize = 1 << 20;
 /// What an entry costs beside its content: the slot, and the map's entry.
 const ENTRY_BYTES: usize = size_of::<Slot>() + size_of::<(BlockId, usize)>();
 /// The counts of an Arc, in front of its content.

@@ -144,7 +144,7 @@ impl Default for PoolOptions {
             gc_percent: 30,
             gc_bytes_per_second: 64 << 20,
             trash_secs: 24 * 3600,
-            block_cache_bytes: 32 << 20,
+            block_cache_bytes: 8 << 20,
             node_cache_bytes: 64 << 20,
             cut_damaged_journal: false,
         }
