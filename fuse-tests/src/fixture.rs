@@ -106,9 +106,7 @@ impl Fixture {
 
     /// `volfs` with this pool, to be given arguments.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(binary());
-        command.env("VOLFS_POOL", &self.pool).current_dir("/");
-        command
+        self.with_pool(Command::new(binary()))
     }
 
     /// As [`Fixture::command`], but Ctrl-C ends it, as it ends what a shell has started in the
@@ -117,6 +115,10 @@ impl Fixture {
     pub fn foreground_command(&self) -> Command {
         let mut command = Command::new("env");
         command.arg("--default-signal=INT").arg(binary());
+        self.with_pool(command)
+    }
+
+    fn with_pool(&self, mut command: Command) -> Command {
         command.env("VOLFS_POOL", &self.pool).current_dir("/");
         command
     }
