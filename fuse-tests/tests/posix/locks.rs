@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -163,13 +163,31 @@ fn byte_ranges_are_locked() {
 /// dies with the thread that has started it.
 struct Forked(libc::pid_t);
 
+/// The descriptor behind stdin, stdout and stderr.
+const FIRST_OF_FILES: libc::c_uint = 3;
+
 impl Forked {
-    /// The child ends with the number that `work` returns.
+    /// The child ends with the number that `work` returns, which opens what it needs.
     fn start(work: impl FnOnce() -> libc::c_int) -> Forked {
+        Forked::start_with(None, work)
+    }
+
+    /// As [`Forked::start`], and `work` may use this descriptor. No other stays open in the child:
+    /// those of tests beside this one would keep their volumes in use.
+    fn start_with(kept: Option<BorrowedFd>, work: impl FnOnce() -> libc::c_int) -> Forked {
+        let kept = kept.map(|one| one.as_raw_fd().cast_unsigned());
         // SAFETY: the child runs `work` and ends; see above for what that may do.
         match unsafe { libc::fork() } {
             0 => unsafe {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                let behind = match kept {
+                    Some(kept) => {
+                        libc::close_range(FIRST_OF_FILES, kept - 1, 0);
+                        kept + 1
+                    }
+                    None => FIRST_OF_FILES,
+                };
+                libc::close_range(behind, libc::c_uint::MAX, 0);
                 libc::_exit(work())
             },
             pid => Forked(pid),
@@ -247,7 +265,8 @@ fn locks_of_open_files_hold_between_processes() {
         seen.fact("a child that reads", tries(TRY, libc::F_RDLCK, 5));
         seen.fact("a child beside it", tries(TRY, WRITE, 10));
         seen.fact("a child's own kind", tries(libc::F_SETLK, WRITE, 5));
-        let inherited = Forked::start(|| code(lock(&held, TRY, WRITE, 5, 5))).wait();
+        let by_inherited = || code(lock(&held, TRY, WRITE, 5, 5));
+        let inherited = Forked::start_with(Some(held.as_fd()), by_inherited).wait();
         seen.fact("by the inherited file", inherited);
         let asked = Forked::start(|| {
             let asked = lock(&open_anew(&for_child), libc::F_OFD_GETLK, WRITE, 3, 1);
@@ -264,7 +283,7 @@ fn locks_of_open_files_hold_between_processes() {
         seen.fact("a child that has waited", waiter.wait());
 
         let (mut told, tell) = io::pipe().unwrap();
-        let holder = Forked::start(|| {
+        let holder = Forked::start_with(Some(tell.as_fd()), || {
             let file = open_anew(&for_child);
             let locked = lock(&file, TRY, WRITE, 0, 10).is_ok();
             let _ = (&tell).write_all(&[u8::from(locked)]);
