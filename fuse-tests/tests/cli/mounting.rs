@@ -2,10 +2,13 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
-use fuse_tests::Fixture;
 use fuse_tests::fixture::text;
 use fuse_tests::mounts::{self, mount_at};
+use fuse_tests::run::eventually;
+use fuse_tests::{Fixture, run};
 use rustix::process::Signal;
 
 use crate::{BUSY, FAILED, NOT_FOUND, assert_says};
@@ -54,6 +57,29 @@ fn mount_and_umount_follow_each_other() {
         assert_eq!(mount_at(&path), None);
     }
     assert_eq!(fs::read_dir(fixture.mount("data")).unwrap().count(), 10);
+}
+
+/// Behind umount(8), which returns before the volume is synced, a volume can be mounted
+/// and removed at once.
+#[test]
+fn commands_wait_for_what_umount_8_has_left() {
+    let (fixture, path) = Fixture::mounted();
+    // Enough that its sync takes longer than a command needs to ask.
+    let content: Vec<u8> = (0..32 << 20_u32).flat_map(u32::to_le_bytes).collect();
+    let unmount = |name: &str| {
+        fs::write(path.join(name), &content).unwrap();
+        eventually("umount(8) succeeds", Duration::from_secs(30), || {
+            run(Command::new("umount").arg(&path)).code == 0
+        });
+    };
+    unmount("first");
+    fixture.ok(&["mount", "data", text(&path)]);
+    assert!(fs::read(path.join("first")).unwrap() == content);
+    unmount("second");
+    fixture.ok(&["umount", "data"]);
+    fixture.ok(&["mount", "data", text(&path)]);
+    unmount("third");
+    fixture.ok(&["volume", "rm", "data"]);
 }
 
 /// Without a path the mount point is POOL/mnt/NAME, and inspect says so.

@@ -50,6 +50,7 @@ impl MountTable {
     }
 
     fn unmount_source(&self, source: &Source, lazy: bool) -> ServiceResult<Vec<String>> {
+        self.let_end(&source.volume);
         let paths = |lines: Vec<SavedMount>| lines.into_iter().map(|line| line.path);
         let listed: Vec<PathBuf> = paths(self.saved.lock().of(source)).collect();
         let session = self.sessions.find(source);
@@ -72,6 +73,21 @@ impl MountTable {
                 Ok(self.forget(&listed, Vec::new()))
             }
         }
+    }
+
+    /// Waits for sessions of a volume that somebody else has unmounted and nobody is known to hold:
+    /// umount(8) returns before the volume has been synced, and who mounts it again right behind
+    /// that is not to be refused. A session whose holder cannot be seen stays.
+    pub(crate) fn let_end(&self, volume: &VolumeName) {
+        for session in self.sessions_of_volume(volume) {
+            if !session.places.is_empty() || !holders_of(&session).is_empty() {
+                continue;
+            }
+            while !self.sessions.wait_ended(&session, END_PATIENCE) && !session.mount.is_alive() {
+                log::info!("'{}' is still being synced", session.source);
+            }
+        }
+        self.sessions.reap();
     }
 
     /// Takes a session down and forgets its places, also when it ended with an error: it is

@@ -41,6 +41,7 @@ impl Service {
                 false => Err(error.into()),
             };
         }
+        self.mounts.let_end(name);
         let mounted = self.mounts.sessions_of_volume(name);
         if !mounted.is_empty() && !request.force {
             let users: Vec<String> = mounted.iter().flat_map(users_of).collect();
