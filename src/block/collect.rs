@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::base::{BlockId, Place, Pointer, SegmentId, chain};
 
 use super::frame::{FrameKind, decode_frame};
-use super::read::Fault;
+use super::read::{Fault, Reading};
 use super::segment::SegmentKind;
 use super::{BlockError, BlockResult, BlockStore, Reach};
 use crate::disk::Step;
@@ -158,7 +158,7 @@ impl BlockStore {
 impl super::store::Core {
     /// Appends what lies at a place; the outer error is that of the place.
     fn move_from(&self, id: &BlockId, place: &Place) -> Result<BlockResult<Place>, Fault> {
-        self.read_place(place, |bytes| {
+        self.read_place(place, Reading::Other, |bytes| {
             let (header, payload) =
                 decode_frame(bytes).map_err(|error| Fault::Damaged(chain(&error)))?;
             if header.id != *id {

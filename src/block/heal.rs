@@ -11,7 +11,7 @@ use crate::disk::{DiskError, Step};
 
 use super::compress::{unpack_to_vec, with_payload};
 use super::frame::{FrameHeader, FrameKind};
-use super::read::{Fault, parse, verified_block};
+use super::read::{Fault, Reading, parse, verified_block};
 use super::segment::{Observer, SegmentKind};
 use super::store::Core;
 use super::{BlockError, BlockResult, BlockStore};
@@ -131,7 +131,7 @@ impl Core {
         place: &Place,
         accept: &dyn Fn(&[u8]) -> bool,
     ) -> Option<Copied> {
-        let copied = self.read_place(place, |bytes| {
+        let copied = self.read_place(place, Reading::Other, |bytes| {
             let (header, payload) = parse(bytes, id, None)?;
             let content = match header.kind {
                 FrameKind::Block => verified_block(&header, payload)?.to_vec(),
@@ -167,7 +167,9 @@ impl Core {
     /// else's, and the room is as long as the frame.
     fn fits(&self, pointer: &Pointer, copied: &Copied) -> bool {
         let place = &pointer.place;
-        let there = self.read_place(place, |bytes| parse(bytes, &pointer.id, None).map(drop));
+        let there = self.read_place(place, Reading::Other, |bytes| {
+            parse(bytes, &pointer.id, None).map(drop)
+        });
         let is_own = match there {
             Ok(()) | Err(Fault::Damaged(_) | Fault::Disk(_)) => true,
             Err(Fault::Gone | Fault::Other(_)) => false,

@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! store      the facade             put, read, read_many, read_into   what its calls do
+//! around     which stretches are read as a whole
 //! segment/   files of frames: appending, durability, tables of contents, scanning
 //! index/     id -> place in sled: derived, behind everything, for deduplication
 //! collect, pins     moving what is alive out of segments, and deleting them
@@ -19,6 +20,7 @@
 //! of the process loses nothing; it is on the medium once [`BlockStore::sync`] of its segment has
 //! returned, and only then may anything durable refer to it.
 
+mod around;
 mod batch;
 mod cache;
 mod collect;

@@ -8,7 +8,7 @@ use crate::base::{BlockId, Place, Pointer};
 use super::batch::Batch;
 use super::compress::with_payload;
 use super::frame::{CONTENT_BYTES_MAX, FrameHeader, FrameKind};
-use super::read::parse;
+use super::read::{Reading, parse};
 use super::segment::SegmentKind;
 use super::store::Core;
 use super::workers::Workers;
@@ -151,7 +151,7 @@ impl Core {
     /// miss, and the block is stored once more.
     fn stored_already(&self, id: &BlockId, content_len: usize) -> Option<Pointer> {
         let holds = |place: &Place| {
-            let frame = self.read_place(place, |bytes| {
+            let frame = self.read_place(place, Reading::Other, |bytes| {
                 parse(bytes, id, Some(FrameKind::Block)).map(|(header, _)| header)
             });
             let found = frame.is_ok_and(|header| header.content_len as usize == content_len);

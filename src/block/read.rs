@@ -2,9 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::base::{BlockId, Buffers, Place, Pointer};
-use crate::disk::{DiskError, DiskFile};
+use crate::disk::{DiskError, DiskFile, DiskResult};
 
 use super::compress::{unpack, unpack_into, unpack_to_vec};
 use super::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader, FrameKind, decode_frame};
@@ -15,6 +16,9 @@ use super::{BlockError, BlockResult, block_id};
 /// Times that a pointer is resolved before its content is called corrupt: garbage collection may
 /// move a frame between two looks, and only once in a while.
 const ROUNDS: usize = 2;
+/// Most bytes of a read that counts as one of single blocks; whoever reads more at once reads in
+/// order, and the host reads ahead of him.
+const SINGLE_BYTES_MAX: usize = 32 << 10;
 static BUFFERS: Buffers = Buffers::new();
 
 /// Calls `work` with a buffer of `len` bytes of any content.
@@ -27,6 +31,15 @@ pub(super) fn with_buffer<R>(len: usize, work: impl FnOnce(&mut [u8]) -> R) -> R
 fn ends_before(file: &dyn DiskFile, place: &Place) -> bool {
     let end = u64::from(place.offset) + u64::from(place.len);
     file.len().is_ok_and(|len| len < end)
+}
+
+/// What is read of a segment.
+#[derive(Clone, Copy)]
+pub(super) enum Reading {
+    /// A block, for somebody who uses the volume: others around it may be wanted too.
+    Block,
+    /// A node, or what is verified.
+    Other,
 }
 
 /// Why a frame is not at a place.
@@ -116,10 +129,31 @@ impl Core {
         }
     }
 
+    /// Fills `buffer` from a place's offset on.
+    pub(super) fn read_in(
+        &self,
+        file: &dyn DiskFile,
+        place: &Place,
+        reading: Reading,
+        buffer: &mut [u8],
+    ) -> DiskResult<()> {
+        let offset = u64::from(place.offset);
+        if matches!(reading, Reading::Block) && buffer.len() <= SINGLE_BYTES_MAX {
+            if file.read_cached_at(buffer, offset) {
+                return Ok(());
+            }
+            if let Some(bytes) = self.around.missed(place, Instant::now()) {
+                file.read_ahead(bytes);
+            }
+        }
+        file.read_exact_at(buffer, offset)
+    }
+
     /// Reads the bytes of a place with one pread.
     pub(super) fn read_place<R>(
         &self,
         place: &Place,
+        reading: Reading,
         work: impl FnOnce(&[u8]) -> Result<R, Fault>,
     ) -> Result<R, Fault> {
         let len = place.len as usize;
@@ -133,7 +167,7 @@ impl Core {
             .ok_or(Fault::Gone)?;
         self.note_read();
         with_buffer(len, |buffer| {
-            file.read_exact_at(buffer, u64::from(place.offset))
+            self.read_in(&*file, place, reading, buffer)
                 .map_err(|error| match error.source.kind() {
                     io::ErrorKind::UnexpectedEof if ends_before(&*file, place) => {
                         Fault::Damaged("the segment ends before the frame".to_owned())
@@ -145,7 +179,7 @@ impl Core {
     }
 
     fn block_at(&self, id: &BlockId, place: &Place) -> Result<Arc<[u8]>, Fault> {
-        self.read_place(place, |bytes| {
+        self.read_place(place, Reading::Block, |bytes| {
             let (header, payload) = parse(bytes, id, Some(FrameKind::Block))?;
             verified_block(&header, payload)
         })
@@ -170,7 +204,7 @@ impl Core {
     /// which may pass, no older copy is served: whoever edits it would publish these places.
     pub(super) fn read_node(&self, pointer: &Pointer) -> BlockResult<Vec<u8>> {
         self.resolve(pointer, &[SegmentKind::Node], |place| {
-            self.read_place(place, |bytes| {
+            self.read_place(place, Reading::Other, |bytes| {
                 let (header, payload) = parse(bytes, &pointer.id, Some(FrameKind::Node))?;
                 unpack_to_vec(&header, payload).map_err(Fault::Damaged)
             })
@@ -190,7 +224,7 @@ impl Core {
 
     /// Verifies a frame of either kind at one place.
     pub(super) fn verify_at(&self, id: &BlockId, place: &Place) -> Result<(), Fault> {
-        self.read_place(place, |bytes| {
+        self.read_place(place, Reading::Other, |bytes| {
             let (header, payload) = parse(bytes, id, None)?;
             match header.kind {
                 FrameKind::Block => verified_block(&header, payload).map(drop),

@@ -6,7 +6,7 @@ use crate::base::{Pointer, SegmentId};
 
 use super::BlockResult;
 use super::frame::{FRAME_BYTES_MAX, FrameKind};
-use super::read::{parse, verified_block, with_buffer};
+use super::read::{Reading, parse, verified_block, with_buffer};
 use super::store::Core;
 use super::workers::Workers;
 
@@ -121,7 +121,9 @@ impl Core {
         }
         with_buffer(len, |buffer| {
             self.note_read();
-            file.read_exact_at(buffer, run.start).ok()?;
+            let (_, first) = run.members.first()?;
+            self.read_in(&*file, &first.place, Reading::Block, buffer)
+                .ok()?;
             Some(work(buffer))
         })
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::{BlockId, Pointer, PoolId, SegmentId, chain};
 use crate::disk::{Disk, Step};
 
+use super::around::Around;
 use super::batch::Batch;
 use super::cache::BlockCache;
 use super::index::{Index, RecentFrames};
@@ -30,6 +31,7 @@ pub struct BlockStore {
 
 /// What the store's threads share.
 pub(super) struct Core {
+    pub(super) around: Around,
     pub(super) set: Arc<SegmentSet>,
     pub(super) appender: Appender,
     pub(super) cache: BlockCache,
@@ -74,6 +76,7 @@ impl BlockStore {
             .index_dir
             .map(|dir| Index::start(dir, pool, set.clone()));
         let core = Core {
+            around: Around::default(),
             appender: Appender::new(set.clone(), options.segment_bytes),
             set,
             cache: BlockCache::new(options.cache_bytes),

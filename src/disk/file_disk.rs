@@ -1,11 +1,15 @@
 //! The real medium: a folder of the host's filesystem.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::os::unix::io::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::io::ReadWriteFlags;
 
 use super::retry::repeat;
 use super::{Disk, DiskError, DiskFile, DiskResult, DiskSpace, Step};
@@ -122,6 +126,24 @@ impl DiskFile for HostFile {
                 let action = format!("read {} bytes at {offset} of", buf.len());
                 Err(self.fail(action)(io::ErrorKind::UnexpectedEof.into()))
             }
+        }
+    }
+
+    fn read_cached_at(&self, buf: &mut [u8], offset: u64) -> bool {
+        let wanted = buf.len();
+        let parts = &mut [IoSliceMut::new(buf)];
+        // An error is one of those who do not know the flag, or is met again by the read proper.
+        let read = rustix::io::preadv2(&self.file, parts, offset, ReadWriteFlags::NOWAIT);
+        read.is_ok_and(|read| read == wanted)
+    }
+
+    fn read_ahead(&self, bytes: Range<u64>) {
+        let len = NonZeroU64::new(bytes.end.saturating_sub(bytes.start));
+        let advice = rustix::fs::Advice::WillNeed;
+        if len.is_some()
+            && let Err(errno) = rustix::fs::fadvise(&self.file, bytes.start, len, advice)
+        {
+            log::debug!("nothing of '{}' is read ahead: {errno}", self.path);
         }
     }
 
@@ -243,6 +265,23 @@ mod tests {
         let mut last = [1];
         file.read_exact_at(&mut last, (3 << 20) - 1).unwrap();
         assert_eq!(last, [0]);
+    }
+
+    /// What was just written is in memory, what lies behind the end is nowhere, and reading ahead
+    /// changes nothing.
+    #[test]
+    fn cached_bytes_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(folder.path());
+        let file = disk.create("f").unwrap();
+        file.write_at(&[b"content"], 0).unwrap();
+        let mut buf = [0; 4];
+        assert!(file.read_cached_at(&mut buf, 3));
+        assert_eq!(&buf, b"tent");
+        assert!(!file.read_cached_at(&mut buf, 4));
+        file.read_ahead(0..0);
+        file.read_ahead(5..1 << 30);
+        assert_eq!(file.len().unwrap(), 7);
     }
 
     /// What is written in parts is read back as one, and a read past the end is told apart.

@@ -17,6 +17,7 @@ mod sim_disk;
 mod slow_disk;
 mod step;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use error::{DiskError, DiskResult};
@@ -81,6 +82,15 @@ pub struct DiskSpace {
 pub trait DiskFile: Send + Sync {
     /// Fills `buf` from `offset`; an error if the file ends before.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<()>;
+
+    /// As [`DiskFile::read_exact_at`], but only if that needs no wait for the medium. False: it
+    /// does, or nobody knows, and `buf` holds anything.
+    fn read_cached_at(&self, _buf: &mut [u8], _offset: u64) -> bool {
+        false
+    }
+
+    /// Begins to read bytes into memory, without waiting for them and without any promise.
+    fn read_ahead(&self, _bytes: Range<u64>) {}
 
     /// Reads what there is, up to `buf.len()` bytes; less only at the end of the file.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<usize>;

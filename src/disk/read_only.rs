@@ -1,6 +1,7 @@
 //! A medium that is only looked at.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Disk, DiskError, DiskFile, DiskResult, DiskSpace, Step};
@@ -67,6 +68,14 @@ struct ReadOnlyFile {
 impl DiskFile for ReadOnlyFile {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<()> {
         self.inner.read_exact_at(buf, offset)
+    }
+
+    fn read_cached_at(&self, buf: &mut [u8], offset: u64) -> bool {
+        self.inner.read_cached_at(buf, offset)
+    }
+
+    fn read_ahead(&self, bytes: Range<u64>) {
+        self.inner.read_ahead(bytes);
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<usize> {

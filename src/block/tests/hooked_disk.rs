@@ -1,6 +1,7 @@
 //! A disk that tells a test of its calls, and fails or waits where the test says so.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::disk::{Disk, DiskError, DiskFile, DiskResult, DiskSpace, FileDisk, St
 pub(super) enum Call {
     Create,
     Read { offset: u64, len: usize },
+    ReadAhead { bytes: Range<u64> },
     Write { offset: u64 },
     Sync { path: String },
     SyncDir,
@@ -121,6 +123,11 @@ impl DiskFile for HookedFile {
             },
         )?;
         self.file.read_exact_at(buf, offset)
+    }
+
+    fn read_ahead(&self, bytes: Range<u64>) {
+        // A hint cannot fail.
+        let _ = self.disk.call(&self.path, Call::ReadAhead { bytes });
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> DiskResult<usize> {

@@ -36,6 +36,10 @@ fn content(number: u8) -> Vec<u8> {
 }
 
 fn prefix(medium: &SimDisk, segment: SegmentId, len: u32) -> Vec<u8> {
+    // Of a segment of which nothing is durable the name may be lost, too.
+    if len == 0 {
+        return Vec::new();
+    }
     let path = format!("segments/{:016x}.data", segment.0);
     let mut bytes = vec![0; len as usize];
     let file = medium.open(&path).unwrap();

@@ -395,3 +395,45 @@ fn a_failing_read_is_not_corruption() {
     disk.heal();
     store.read_block(&pointer).unwrap();
 }
+
+/// Where several blocks of one stretch are read from the medium, the stretch is read ahead,
+/// whichever way they are read; not for nodes, nor for what is verified.
+#[test]
+fn what_lies_around_scattered_reads_is_read_ahead() {
+    let fixture = Fixture::new();
+    let (store, disk) = fixture.open_hooked();
+    let put = |seed| store.put_block(&noise(seed, 8192)).unwrap();
+    let blocks: Vec<Pointer> = (0..300).map(put).collect();
+    let put = |seed| store.put_node(block_id(&[seed]), &noise(seed.into(), 900));
+    let nodes: Vec<Pointer> = (0..9).map(|seed| put(seed).unwrap()).collect();
+    let read_ahead = || {
+        let calls = disk.take_calls().into_iter();
+        let bytes = calls.filter_map(|call| match call {
+            Call::ReadAhead { bytes } => Some((bytes.start, bytes.end)),
+            _ => None,
+        });
+        bytes.collect::<Vec<_>>()
+    };
+    for (node, block) in nodes.iter().zip(&blocks) {
+        store.read_node(node).unwrap();
+        store.verify(block).unwrap();
+    }
+    assert_eq!(read_ahead(), []);
+
+    store.read_block(&blocks[30]).unwrap();
+    store.read_blocks(&[blocks[90], blocks[10]]).unwrap();
+    assert_eq!(read_ahead(), []);
+    let mut room = vec![0; 8192];
+    store
+        .read_into(vec![Target {
+            pointer: blocks[200],
+            room: &mut room,
+        }])
+        .unwrap();
+    assert_eq!(room, noise(200, 8192));
+    assert_eq!(read_ahead(), [(0, 2 << 20)]);
+    for block in &blocks {
+        store.read_block(block).unwrap();
+    }
+    assert_eq!(read_ahead(), [(2 << 20, 4 << 20)]);
+}
