@@ -48,7 +48,7 @@ impl MountTable {
     ) -> ServiceResult<Mounted> {
         let _work = self.sessions.begin()?;
         let _turn = self.turn.lock();
-        self.let_end(&request.source.volume);
+        self.let_end(self.sessions.find(&request.source));
         let opened = open()?;
         let path = match &request.path {
             Some(path) => ground::resolve(path)?,

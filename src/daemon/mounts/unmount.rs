@@ -50,7 +50,7 @@ impl MountTable {
     }
 
     fn unmount_source(&self, source: &Source, lazy: bool) -> ServiceResult<Vec<String>> {
-        self.let_end(&source.volume);
+        self.let_end(self.sessions.find(source));
         let paths = |lines: Vec<SavedMount>| lines.into_iter().map(|line| line.path);
         let listed: Vec<PathBuf> = paths(self.saved.lock().of(source)).collect();
         let session = self.sessions.find(source);
@@ -75,11 +75,11 @@ impl MountTable {
         }
     }
 
-    /// Waits for sessions of a volume that somebody else has unmounted and nobody is known to hold:
-    /// umount(8) returns before the volume has been synced, and who mounts it again right behind
-    /// that is not to be refused. A session whose holder cannot be seen stays.
-    pub(crate) fn let_end(&self, volume: &VolumeName) {
-        for session in self.sessions_of_volume(volume) {
+    /// Waits for those of the sessions that somebody else has unmounted and nobody is known to
+    /// hold: umount(8) returns before the volume has been synced, and who mounts it again right
+    /// behind that is not to be refused. A session whose holder cannot be seen stays.
+    pub(crate) fn let_end(&self, sessions: impl IntoIterator<Item = Session>) {
+        for session in sessions {
             if !session.places.is_empty() || !holders_of(&session).is_empty() {
                 continue;
             }

@@ -41,7 +41,7 @@ impl Service {
                 false => Err(error.into()),
             };
         }
-        self.mounts.let_end(name);
+        self.mounts.let_end(self.mounts.sessions_of_volume(name));
         let mounted = self.mounts.sessions_of_volume(name);
         if !mounted.is_empty() && !request.force {
             let users: Vec<String> = mounted.iter().flat_map(users_of).collect();

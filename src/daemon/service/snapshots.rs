@@ -133,7 +133,7 @@ impl Service {
             return Err(PoolError::SnapshotsHeld { names }.into());
         }
         self.check_unread(&source)?;
-        self.mounts.let_end(&request.volume);
+        self.mounts.let_end(self.sessions().find(&source));
         if let Some(session) = self.sessions().find(&source) {
             if !request.force {
                 let users = users_of(&session);
