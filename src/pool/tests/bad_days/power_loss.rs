@@ -106,22 +106,31 @@ fn make_again(world: &mut World, medium: SimDisk) {
     assert!(matches!(refused, PoolError::NotEmpty { .. }), "{refused:?}");
 }
 
-/// During recovery, at each of its effects, with more and more recoveries that are cut short
-/// behind each other.
+/// During recovery, at each of its effects; and with more and more recoveries that are cut short
+/// behind each other, each of which may leave a segment that the next one syncs.
 #[test]
 fn power_loss_during_recovery() {
-    let world = prepared(scene("a long journal"));
-    let mut medium = world.disk.kill();
-    for moment in 0.. {
-        medium.arm(Fault::Die(moment));
-        if world.open_copy(&medium).is_ok() && !medium.has_failed() {
-            assert!(moment > 5);
-            break;
+    for (script, publishes) in [("a long journal", false), ("half a journal", true)] {
+        let world = prepared(scene(script));
+        for (is_repeated, step) in [(false, 1), (true, 10)] {
+            let mut medium = world.disk.kill();
+            for moment in (0..).step_by(step) {
+                let attempt = medium.kill();
+                attempt.arm(Fault::Die(moment));
+                let opened = world.open_copy(&attempt);
+                if !attempt.has_failed() {
+                    assert!(moment > 5);
+                    assert_eq!(opened.unwrap().status().checkpoints > 0, publishes);
+                    break;
+                }
+                // The first outage may lose what was not synced; from then on nothing may be lost.
+                let left = attempt.kill();
+                world.try_medium(&left.kill(), Floor::Acknowledged);
+                world.try_medium(&attempt.crash(moment), Floor::Durable);
+                if is_repeated {
+                    medium = left;
+                }
+            }
         }
-        // The first outage may lose what was not synced; from then on nothing may be lost.
-        let left = medium.kill();
-        world.try_medium(&left, Floor::Acknowledged);
-        world.try_medium(&medium.crash(moment), Floor::Durable);
-        medium = left;
     }
 }
