@@ -132,7 +132,7 @@ impl Core {
     /// Fills `buffer` from a place's offset on.
     pub(super) fn read_in(
         &self,
-        file: &dyn DiskFile,
+        file: &Arc<dyn DiskFile>,
         place: &Place,
         reading: Reading,
         buffer: &mut [u8],
@@ -142,9 +142,7 @@ impl Core {
             if file.read_cached_at(buffer, offset) {
                 return Ok(());
             }
-            if let Some(bytes) = self.around.missed(place, Instant::now()) {
-                file.read_ahead(bytes);
-            }
+            self.around.missed(file, place, Instant::now());
         }
         file.read_exact_at(buffer, offset)
     }
@@ -167,7 +165,7 @@ impl Core {
             .ok_or(Fault::Gone)?;
         self.note_read();
         with_buffer(len, |buffer| {
-            self.read_in(&*file, place, reading, buffer)
+            self.read_in(&file, place, reading, buffer)
                 .map_err(|error| match error.source.kind() {
                     io::ErrorKind::UnexpectedEof if ends_before(&*file, place) => {
                         Fault::Damaged("the segment ends before the frame".to_owned())

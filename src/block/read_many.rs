@@ -122,7 +122,7 @@ impl Core {
         with_buffer(len, |buffer| {
             self.note_read();
             let (_, first) = run.members.first()?;
-            self.read_in(&*file, &first.place, Reading::Block, buffer)
+            self.read_in(&file, &first.place, Reading::Block, buffer)
                 .ok()?;
             Some(work(buffer))
         })
