@@ -5,8 +5,8 @@
 #   files      1,000 to 1,000,000 small files: create, stat, rename, unlink, cold look-ups
 #   snapshots  1 to 1,000 of a volume: the next one, an overwrite behind each, opening
 #   age        a file that is overwritten at random, up to 16 times: overwrites, reads, its segments
-# Beside what depends on the disk the same is done on a plain file of the same size, and the cost is
-# told in multiples of that.
+# Beside what depends on the disk the same is done on a plain file of the same size, or on as many
+# plain files, and the cost is told in multiples of that.
 # Usage: scripts/bench-growth.sh [all|data|files|snapshots|age] [FOLDER]
 #        (default FOLDER: a temporary one; needs three times the largest file)
 # Environment: VOLFS_SIZES_GIB ("1 2 4 8 16"), VOLFS_FILES ("1000 10000 100000 1000000"),
@@ -144,20 +144,28 @@ measure_data() {
 }
 
 measure_files() {
-    local count before=0 line
+    local count before=0 line tree=$scratch/tree
+    local -A own
     begin files
+    mkdir "$tree"
     for count in $files; do
-        cargo run --quiet --release -p volfs-bench -- fill-folder "$mount" "$before" "$count"
+        for line in "$mount" "$tree"; do
+            cargo run --quiet --release -p volfs-bench -- fill-folder "$line" "$before" "$count"
+        done
         before=$count
         at daemon stop --force >/dev/null
         sync
         echo 3 >/proc/sys/vm/drop_caches
         at mount bench "$mount"
         while IFS=, read -r -a line; do
-            point "${line[0]}" files "$count" "${line[1]}" us
+            own[${line[0]}]=${line[1]}
+        done < <(cargo run --quiet --release -p volfs-bench -- time-folder "$tree" "$count")
+        while IFS=, read -r -a line; do
+            point "${line[0]}" files "$count" "${line[1]}" us "${own[${line[0]}]}"
         done < <(cargo run --quiet --release -p volfs-bench -- time-folder "$mount" "$count")
         point "daemon at most" files "$count" "$(daemon_mib)" MiB
     done
+    rm -r "$tree"
 }
 
 measure_snapshots() {
