@@ -37,8 +37,14 @@ fi
 options=(--fuzz-dir fuse-tests/fuzz --sanitizer none --target-dir target/fuzz)
 log=target/fuzz/build.log
 mkdir -p target/fuzz
+lock=fuse-tests/fuzz/Cargo.lock
+before=$(cksum <"$lock")
 if ! cargo fuzz build "${options[@]}" 2>"$log"; then
     cat "$log" >&2
+    exit 1
+fi
+if [ "$(cksum <"$lock")" != "$before" ]; then
+    echo "fuzz: $lock was out of date, and was brought up to date: commit it" >&2
     exit 1
 fi
 
