@@ -180,6 +180,7 @@ impl Pool {
             replay_from: held.min_by_key(|from| from.lsn).unwrap_or(frozen.at),
             settled_below,
             next_segment: self.shared.store.next_segment(),
+            ..older
         };
         published
             .file
