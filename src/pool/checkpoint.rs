@@ -174,7 +174,6 @@ impl Pool {
         });
         let newest = Superblock {
             generation: older.generation + 1,
-            incarnation: published.incarnation,
             catalog: root,
             catalog_at: frozen.at,
             replay_from: held.min_by_key(|from| from.lsn).unwrap_or(frozen.at),

@@ -12,7 +12,6 @@ mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod gc;
-mod new_life;
 mod policy;
 mod records;
 mod recovery;
@@ -102,8 +101,6 @@ pub struct Pool {
 struct Published {
     file: SuperblockFile,
     newest: Superblock,
-    /// Of this life: what the next state bears.
-    incarnation: u64,
 }
 
 impl Pool {

@@ -203,14 +203,13 @@ fn lost_segments(mut world: World) -> (u64, bool) {
 }
 
 /// Segments that a killed process has left unclosed are settled by the next opening, and not anew
-/// by each one from the next checkpoint on.
+/// by each one from then on.
 #[test]
 fn unclosed_segments_are_settled_once() {
     let mut world = with_unsynced_volumes();
     for _ in 0..2 {
         world.replace_disk(world.disk.kill());
         world.open().unwrap();
-        world.pool().checkpoint().unwrap();
     }
     let next = world.pool().shared.store.next_segment();
     let published = world.pool().published.lock().newest;

@@ -121,20 +121,11 @@ fn disk_full_during_the_first_pool_creation() {
     }
 }
 
-/// During a recovery that publishes: the pool does not open for want of room, or it opens; nothing
-/// is lost. One that goes on with what it replayed needs no room.
+/// During recovery: the pool does not open for want of room, or it opens; nothing is lost.
 #[test]
 fn disk_full_during_recovery() {
-    let (long, half) = ("a long journal", "half a journal");
-    let (full, refused) = (Fault::Full as fn(u64) -> Fault, Fault::FullWrite);
-    let least = [
-        (long, full as fn(u64) -> Fault, 0),
-        (long, refused, 1),
-        (half, full, 2),
-        (half, refused, 2),
-    ];
-    for (script, fault, least) in least {
-        let world = prepared(scene(script));
+    let world = prepared(scene("a long journal"));
+    for fault in [Fault::Full as fn(u64) -> Fault, Fault::FullWrite] {
         let mut calls = 0;
         loop {
             let medium = world.disk.kill();
@@ -152,8 +143,7 @@ fn disk_full_during_recovery() {
             world.try_medium(&medium.crash(calls), Floor::Durable);
             calls += 1;
         }
-        assert!(calls >= least, "{script}: {calls}");
-        assert_eq!(calls > 0, least > 0, "{script}: {calls}");
+        assert!(calls > 1, "{calls}");
     }
 }
 
