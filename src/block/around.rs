@@ -221,6 +221,7 @@ mod tests {
         }
         assert!(around.stretches.lock().len() <= STRETCHES_MAX);
     }
+
     /// What is not allowed is wanted again by the next miss.
     #[test]
     fn what_has_to_wait_is_not_forgotten() {

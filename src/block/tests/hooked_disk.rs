@@ -67,6 +67,7 @@ impl HookedDisk {
             disk: self.clone(),
             path: path.to_owned(),
             file,
+            in_memory: Mutex::default(),
         })
     }
 }
@@ -111,6 +112,8 @@ struct HookedFile {
     disk: HookedDisk,
     path: String,
     file: Arc<dyn DiskFile>,
+    /// What was read ahead, and is in memory from then on.
+    in_memory: Mutex<Vec<Range<u64>>>,
 }
 
 impl DiskFile for HookedFile {
@@ -125,7 +128,14 @@ impl DiskFile for HookedFile {
         self.file.read_exact_at(buf, offset)
     }
 
+    fn read_cached_at(&self, buf: &mut [u8], offset: u64) -> bool {
+        let end = offset + buf.len() as u64;
+        let has_all = |bytes: &Range<u64>| bytes.start <= offset && end <= bytes.end;
+        self.in_memory.lock().iter().any(has_all) && self.file.read_exact_at(buf, offset).is_ok()
+    }
+
     fn read_ahead(&self, bytes: Range<u64>) {
+        self.in_memory.lock().push(bytes.clone());
         // A hint cannot fail.
         let _ = self.disk.call(&self.path, Call::ReadAhead { bytes });
     }
@@ -171,6 +181,7 @@ impl DiskFile for HookedFile {
     fn drop_cache(&self, step: Step) {
         // A hook has nothing to refuse here.
         let _ = self.disk.call(&self.path, Call::DropCache);
+        self.in_memory.lock().clear();
         self.file.drop_cache(step);
     }
 }

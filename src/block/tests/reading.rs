@@ -432,9 +432,6 @@ fn what_lies_around_scattered_reads_is_read_ahead() {
         .unwrap();
     assert_eq!(room, noise(200, 8192));
     assert_eq!(read_ahead(), [(0, 2 << 20)]);
-    // The next one does not wait any longer for the first, which this medium never tells to be
-    // there.
-    std::thread::sleep(std::time::Duration::from_millis(60));
     for block in &blocks {
         store.read_block(block).unwrap();
     }
