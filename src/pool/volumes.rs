@@ -26,6 +26,8 @@ impl Pool {
                 "block size {block_size} is not one of 4K, 8K, 16K, 32K, 64K, 128K"
             )));
         }
+        // Who asks for a name that is taken is told so on a full disk, too.
+        self.catalog.lock().check_new_volume(&new.name)?;
         self.shared.enter(Need::Room).map_err(of(&new.name))?;
         let volume = {
             let mut catalog = self.catalog.lock();

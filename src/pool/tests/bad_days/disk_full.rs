@@ -11,6 +11,7 @@ use super::super::crash::{
 use super::super::{WHO, new_volume};
 use crate::base::Ino;
 use crate::disk::Fault;
+use crate::pool::PoolError;
 use crate::volume::core::admission::Room;
 
 /// How many calls needed room, each of which got none.
@@ -28,6 +29,17 @@ fn refused_at(script: &str) -> u64 {
 fn disk_full_during_volume_create() {
     assert_eq!(on_a_full_disk(scene("volume create")), OnFull::Refused);
     assert!(refused_at("volume create") > 1);
+}
+
+/// Who makes what is there is told so, whatever room there is.
+#[test]
+fn a_name_that_is_taken_is_told_on_a_full_disk() {
+    let mut world = World::started(0);
+    world.pool().create_volume(&new_volume("a")).unwrap();
+    world.fill_the_disk();
+    let create = |name| world.pool().create_volume(&new_volume(name)).unwrap_err();
+    assert!(matches!(create("a"), PoolError::Exists { .. }));
+    assert!(create("b").is_no_space());
 }
 
 /// During a volume's removal, which needs no room itself: it makes some.

@@ -202,7 +202,7 @@ fn work(world: &mut World) -> Floor {
         // Who asks for much room at once is refused before the medium is asked.
         let is_refused = failed.is_full && world.disk.is_bounded();
         assert!(world.disk.has_failed() || is_refused, "{}", failed.text);
-        if failed.is_full && !loses_pages {
+        if failed.is_full && !loses_pages && !world.disk.is_dead() {
             world.make_room();
             break;
         }

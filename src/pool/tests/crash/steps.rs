@@ -247,8 +247,12 @@ impl World {
         Ok(())
     }
 
-    /// What was refused for want of room may have happened in part.
+    /// What was refused for want of room may have happened in part; of a medium that has died since
+    /// nothing can be read.
     fn settle(&mut self, volume: &str) -> Done {
+        if self.disk.is_dead() {
+            return Ok(());
+        }
         let opened = self.pool().open_volume(&name(volume))?;
         let found = read_tree(&opened, volume, &mut Vec::new());
         assert!(self.of(volume).settle_on(&found), "{volume}: a new state");

@@ -290,7 +290,7 @@ impl World {
     }
 
     /// Others have taken all room of the medium, and a checkpoint that of the reserve.
-    pub(super) fn fill_the_disk(&mut self) {
+    pub(in crate::pool::tests) fn fill_the_disk(&mut self) {
         self.tell("the medium is full".to_owned());
         let pool = self.pool();
         assert!(pool.reserve.release(&self.disk), "there was no reserve");
