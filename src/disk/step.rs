@@ -143,12 +143,16 @@ steps! {
         "Each opening appends under a higher incarnation than any before: else equal records of \
          two lives make the rest of the older one continue the newer one.";
     BothSlotsPublished = "both-slots-published",
-        "Both superblock slots have replay start behind the records that recovery replayed or \
-         dropped before new ones are appended: else the slot that is left after damage judges \
-         them, and the frames that they name, anew, and drops the new ones, too.";
+        "Both superblock slots state what recovery took, or have replay start behind what it \
+         dropped, before anything is appended: else the slot that is left after damage judges \
+         older records, and the frames that they name, anew, and drops what came later, too.";
     RecoveryPublished = "recovery-published",
-        "What recovery decided is published, with its incarnation, before the first new record \
-         is appended: else the next recovery decides anew, with other records behind.";
+        "What recovery decided is published, or told by a first record, with its incarnation, \
+         before anything else is appended: else the next recovery decides anew, with other \
+         records behind.";
+    FirstRecord = "first-record",
+        "A life that begins with a record has it durable before it appends another: else the next \
+         one takes the same incarnation, and equal records make what this one left continue it.";
     SegmentNumberUsedUp = "segment-number-used-up",
         "No new segment gets a number that a replayed record names: else the record's places \
          point into another segment.";

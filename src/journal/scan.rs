@@ -168,6 +168,9 @@ impl<'a> Reader<'a> {
 
     /// The record that follows `at`: right behind it, or at the next sector, where the first
     /// append after a sync goes, or at the start of the next logical file.
+    ///
+    /// Of several that of the latest life: when it began there was no other, and a medium that
+    /// shows an earlier one again must not take back what was appended since.
     fn next(
         &mut self,
         at: JournalPosition,
@@ -176,20 +179,43 @@ impl<'a> Reader<'a> {
         let behind = at.lsn.0;
         let sector = behind.next_multiple_of(SECTOR_BYTES);
         let next_file = (behind / self.file_bytes + 1).saturating_mul(self.file_bytes);
+        let may_change_file = self.may_change_file(at.lsn);
+        let before = self.current;
+        let mut latest: Option<(usize, FoundRecord)> = None;
         for start in [behind, sector, next_file] {
             let in_current = start != next_file && !start.is_multiple_of(self.file_bytes);
+            let least = match &latest {
+                None => incarnation,
+                Some((_, found)) if found.header.end() > start => continue,
+                Some(_) if start == next_file && !may_change_file => continue,
+                Some((_, found)) => found.header.incarnation + 1,
+            };
             for slot in 0..self.slots.len() {
-                if in_current && self.current.is_some_and(|current| current != slot) {
+                if in_current && before.is_some_and(|current| current != slot) {
                     continue;
                 }
-                if let Some(found) = self.try_at(slot, start, at.chain, incarnation)? {
-                    self.current = Some(slot);
-                    self.held[slot] = true;
-                    return Ok(Some(found));
+                if let Some(found) = self.try_at(slot, start, at.chain, least)? {
+                    latest = Some((slot, found));
+                    break;
                 }
             }
         }
-        Ok(None)
+        let Some((slot, found)) = latest else {
+            return Ok(None);
+        };
+        self.current = Some(slot);
+        self.held[slot] = true;
+        let offset = found.header.start % self.file_bytes;
+        self.load(slot, offset, found.header.record_bytes())?;
+        Ok(Some(found))
+    }
+
+    /// Whether the record behind this position may lie in another file although there is room for
+    /// some record in this one: it starts within the next sector, and changes file if it does not
+    /// fit.
+    fn may_change_file(&self, at: Lsn) -> bool {
+        let rest = at.0.next_multiple_of(self.file_bytes) - at.0;
+        rest < RECORD_MAX as u64 + SECTOR_BYTES
     }
 
     /// The record at position `start`, supposed to be in this slot, if it is valid there.
@@ -277,9 +303,7 @@ impl<'a> Reader<'a> {
     /// records in one that does not would be lost without a trace.
     fn check_next_file(&self, end: &mut ScanEnd) {
         let lsn = end.position.lsn;
-        let rest = lsn.0.next_multiple_of(self.file_bytes) - lsn.0;
-        // The next record starts within the next sector, and changes file if it does not fit.
-        if rest >= RECORD_MAX as u64 + SECTOR_BYTES {
+        if !self.may_change_file(lsn) {
             return;
         }
         let mut unknown = self.slots.iter().zip(&self.held);

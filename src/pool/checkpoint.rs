@@ -174,12 +174,12 @@ impl Pool {
         });
         let newest = Superblock {
             generation: older.generation + 1,
+            incarnation: published.incarnation,
             catalog: root,
             catalog_at: frozen.at,
             replay_from: held.min_by_key(|from| from.lsn).unwrap_or(frozen.at),
             settled_below,
             next_segment: self.shared.store.next_segment(),
-            ..older
         };
         published
             .file

@@ -12,6 +12,7 @@ mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod gc;
+mod new_life;
 mod policy;
 mod records;
 mod recovery;
@@ -101,6 +102,8 @@ pub struct Pool {
 struct Published {
     file: SuperblockFile,
     newest: Superblock,
+    /// Of this life: what the next state bears.
+    incarnation: u64,
 }
 
 impl Pool {

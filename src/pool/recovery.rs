@@ -1,6 +1,6 @@
 //! Opening a pool: what the medium holds becomes the pool's state.
 //!
-//! Recovery may crash anywhere and be repeated: until its one publish it only reads, but for
+//! Recovery may crash anywhere and be repeated: until its last step it only reads, but for
 //! segments' headers, which it writes again where a power loss took them.
 //!
 //! 1. Lock, `pool.toml`, the newest valid superblock slot.
@@ -9,10 +9,19 @@
 //!    is replayed may count as durable before it is. Write such headers.
 //! 3. Read the catalog's tree; first pass over the journal: watermarks; second pass: replay, per
 //!    volume from its published record until its chain of records ends.
-//! 4. Open the journal behind its last valid record, and publish a checkpoint that bears a higher
-//!    incarnation, before the first new record is appended. Where replay dropped what names lost
-//!    frames, publish a second one: replay from the older slot would drop it anew, and with it what
-//!    is appended from now on.
+//! 4. Open the journal behind its last valid record, and make a higher incarnation durable before
+//!    anything else is appended under it:
+//!    * Where all of the journal was replayed, with a first record of this life, which also says
+//!      that the frames named by the records before are durable. What was replayed stays in memory
+//!      and is published when the next checkpoint is due, as if the daemon had not died: how long
+//!      an opening takes does not depend on the size of the trees. The newest state is published
+//!      once more before, so that no slot is left from which more is replayed. (A crash before that
+//!      record is durable: the next recovery finds what this one found, and writes the same one.)
+//!    * Where replay dropped what names lost frames, or found a frame elsewhere than at its place,
+//!      where the journal is cut off, where it or the memory for changes has little room, and where
+//!      nothing was replayed: with a checkpoint. And with a second one where there was anything to
+//!      replay or drop: replay from the older slot would drop it anew, and with it what is
+//!      appended from now on.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -136,15 +145,12 @@ impl Pool {
         let shared = open_parts(&ground, id, options, &newest)?;
         shared.store.settle_and_mend(newest.settled_below)?;
         let mut catalog = Catalog::load(&shared, newest.catalog, newest.catalog_at)?;
-        let Replayed {
-            mut end,
-            is_whole,
-            dropped,
-        } = replay(&shared, id, &ground, &newest, &mut catalog)?;
-        for records in &dropped {
+        let mut replayed = replay(&shared, id, &ground, &newest, &mut catalog)?;
+        let end = &mut replayed.end;
+        for records in &replayed.dropped {
             log::warn!("pool '{}': {records}", path.display());
         }
-        let journal_cut = journal_cut(&catalog, &end, newest.catalog_at.lsn);
+        let journal_cut = journal_cut(&catalog, end, newest.catalog_at.lsn);
         if let Some(cut) = &journal_cut {
             if !options.cut_damaged_journal {
                 let problem = format!("pool '{}': {}", path.display(), cut);
@@ -160,7 +166,7 @@ impl Pool {
         }
         let raised = u64::from(performs(&*ground.disk, Step::IncarnationRaised));
         let incarnation = newest.incarnation.max(end.incarnation) + raised;
-        let journal = open_journal(&shared, id, &ground, &slots, &end, incarnation)?;
+        let journal = open_journal(&shared, id, &ground, &slots, end, incarnation)?;
         if shared.journal.set(journal).is_err() {
             unreachable!("the journal of a pool is opened once");
         }
@@ -173,10 +179,8 @@ impl Pool {
             catalog: Mutex::new(catalog),
             published: Mutex::new(Published {
                 file: superblock_file,
-                newest: Superblock {
-                    incarnation,
-                    ..newest
-                },
+                newest,
+                incarnation,
             }),
             maintenance: Mutex::new(()),
             maintenance_waiters: AtomicU64::new(0),
@@ -187,7 +191,7 @@ impl Pool {
             is_unfinished: AtomicBool::new(false),
             reserve,
             journal_cut,
-            dropped,
+            dropped: std::mem::take(&mut replayed.dropped),
             worker: Mutex::new(None),
             is_closed: AtomicBool::new(false),
             trash_stay: Duration::from_secs(options.trash_secs),
@@ -195,14 +199,7 @@ impl Pool {
             journal_options: ground.journal,
             lock: Mutex::new(ground.lock),
         });
-        if performs(&*pool.shared.disk, Step::RecoveryPublished) {
-            pool.checkpoint()?;
-        }
-        // After a cut of the journal the older slot still needs the damaged part.
-        let has_replayed = end.records > 0 || !is_whole || pool.journal_cut.is_some();
-        if has_replayed && performs(&*pool.shared.disk, Step::BothSlotsPublished) {
-            pool.checkpoint()?;
-        }
+        pool.begin_life(&replayed)?;
         if pool.journal_cut.is_some() {
             // Nobody needs that any more: files that are damaged at their start must not be taken
             // for a part of the log that is new.
@@ -326,6 +323,8 @@ fn open_journal(
 /// What came of reading the journal.
 pub(super) struct Replayed {
     pub(super) end: ScanEnd,
+    /// Something was done with it: not only watermarks.
+    pub(super) has_changes: bool,
     /// Nothing in it was dropped.
     pub(super) is_whole: bool,
     pub(super) dropped: Vec<DroppedRecords>,
@@ -365,6 +364,7 @@ pub(super) fn replay(
         marks,
         found: Replay::default(),
         dropped: BTreeMap::new(),
+        has_changes: false,
         failed: None,
     };
     for (volume, entry) in &replayer.catalog.volumes {
@@ -383,6 +383,7 @@ pub(super) fn replay(
         catalog,
         found,
         dropped,
+        has_changes,
         ..
     } = replayer;
     let is_whole = found.ended.is_empty() && found.torn.is_empty();
@@ -394,6 +395,7 @@ pub(super) fn replay(
     );
     Ok(Replayed {
         end,
+        has_changes,
         is_whole,
         dropped: dropped.into_values().collect(),
     })
@@ -447,6 +449,7 @@ struct Replayer<'a> {
     found: Replay,
     /// Of volumes that ended before their last record.
     dropped: BTreeMap<VolumeId, DroppedRecords>,
+    has_changes: bool,
     failed: Option<PoolError>,
 }
 
@@ -455,6 +458,7 @@ impl Replayer<'_> {
         if self.failed.is_some() {
             return;
         }
+        self.has_changes |= record.kind != RecordKind::Watermark;
         let outcome = match record.kind {
             RecordKind::Transaction => self.transaction(record),
             RecordKind::Cut => self.cut(record),

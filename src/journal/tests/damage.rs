@@ -411,3 +411,30 @@ fn what_an_earlier_life_has_left_is_never_taken_up() {
     assert_eq!(since(fixture.incarnation), (1, false));
     assert_eq!(since(fixture.incarnation + 1), (0, true));
 }
+
+/// Where the medium shows a record again that a later life had found torn, what that life has
+/// appended counts: behind the same record, in its own sector or in another file.
+#[test]
+fn of_several_that_follow_the_latest_life_counts() {
+    // The earlier life's record goes to the next file where it does not fit into what is left.
+    for (fills, earlier) in [(0, 20), (3400, 20), (3400, 600)] {
+        let mut fixture = Fixture::new(4096, 2);
+        let journal = fixture.open_new();
+        append(&journal, &vec![1; fills]).unwrap();
+        let kept = journal.appended();
+        append(&journal, &vec![2; earlier]).unwrap();
+        drop(journal);
+        let (records, end) = fixture.scan(fixture.start);
+        assert_eq!((records.len(), end.incarnation), (2, 1));
+
+        let journal = fixture.open(kept, fixture.start.lsn);
+        append(&journal, b"later").unwrap();
+        append(&journal, b"and more").unwrap();
+        let last = journal.appended();
+        drop(journal);
+        let (records, end) = fixture.scan(fixture.start);
+        assert_eq!(bodies(&records)[1..], [&b"later"[..], b"and more"]);
+        assert_eq!((end.position, end.incarnation), (last, 2));
+        assert_eq!((end.torn, end.damage), (None, None));
+    }
+}

@@ -223,6 +223,7 @@ fn a_copy_poisoned_before_its_first_publication_keeps_its_base() {
         // Opened anew, so that no cache has the block that the copy's change must be merged with.
         rig.options.block_cache_bytes = 0;
         let pool = rig.open();
+        pool.checkpoint().unwrap();
         let a = pool.open_volume(&name("a")).unwrap();
         let c = pool
             .clone_volume(&name("a"), from.as_ref(), &name("c"))

@@ -49,7 +49,7 @@ use std::collections::BTreeSet;
 use super::{WHO, name, new_volume, noise, put, read, snap};
 use crate::base::Ino;
 use crate::base::progress::Silent;
-use crate::disk::Fault;
+use crate::disk::{AtStep, Fault, Step};
 use crate::volume::{BlockState, FsError, Request};
 
 /// Seeds of a run in CI.
@@ -203,13 +203,14 @@ fn lost_segments(mut world: World) -> (u64, bool) {
 }
 
 /// Segments that a killed process has left unclosed are settled by the next opening, and not anew
-/// by each one from then on.
+/// by each one from the next checkpoint on.
 #[test]
 fn unclosed_segments_are_settled_once() {
     let mut world = with_unsynced_volumes();
     for _ in 0..2 {
         world.replace_disk(world.disk.kill());
         world.open().unwrap();
+        world.pool().checkpoint().unwrap();
     }
     let next = world.pool().shared.store.next_segment();
     let published = world.pool().published.lock().newest;
@@ -324,6 +325,33 @@ fn newest_slot_damaged_behind_a_lost_end(mut world: World) -> Option<Vec<u8>> {
     world.damage(newest as usize);
     world.open().unwrap();
     read(&open(&world), "new")
+}
+
+/// A checkpoint stores what a failed sync has lost once more, and then holds what the records
+/// before it cannot bring back: an opening that has shown it does not depend on them, whichever
+/// superblock slot is left. Found by the soak.
+#[test]
+fn what_was_stored_again_outlives_the_newest_slot() {
+    let mut world = with_unsynced_volumes();
+    let open = |world: &World| world.pool().open_volume(&name("b")).unwrap();
+    world
+        .disk
+        .arm_at(AtStep::Fail(Step::SegmentBeforeSuperblock));
+    world.pool().checkpoint().unwrap();
+    assert!(world.disk.has_failed());
+    let a = world.pool().open_volume(&name("a")).unwrap();
+    put(&a, "new", b"bytes");
+    a.sync().unwrap();
+    drop(a);
+    world.replace_disk(world.disk.lose_all());
+    world.open().unwrap();
+    let has_all = |world: &World| read(&open(world), "large").unwrap() == noise(1, 100_000);
+    assert!(has_all(&world));
+    let newest = world.pool().published.lock().newest.generation % 2;
+    world.replace_disk(world.disk.lose_all());
+    world.damage(newest as usize);
+    world.open().unwrap();
+    assert!(has_all(&world), "what was shown is lost");
 }
 
 /// Where others have synced a volume's records and frames before its own fsync, that still makes

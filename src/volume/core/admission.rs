@@ -127,6 +127,12 @@ impl Admission {
         self.dirty() < self.dirty_max && Self::has_journal_room((fill, capacity))
     }
 
+    /// Whether that would be so with a quarter of each limit more.
+    pub(crate) fn has_ample_room(&self, (fill, capacity): (u64, u64)) -> bool {
+        let dirty = self.dirty() + self.dirty_max / 4;
+        dirty < self.dirty_max && Self::has_journal_room((fill + capacity / 4, capacity))
+    }
+
     /// Whether the journal takes records of those who are not in yet. It is released by whole
     /// files, and its last part is for those who are in already and for the pool's own records.
     pub(crate) fn has_journal_room((fill, capacity): (u64, u64)) -> bool {

@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use super::admission::{Admission, Need, Refusal};
-use crate::base::Clock;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
-use crate::block::BlockStore;
+use crate::base::{Clock, PutBytes};
+use crate::block::{BlockStore, Reach};
 use crate::disk::Disk;
 use crate::journal::{Journal, JournalError};
 use crate::tree::NodeStore;
@@ -55,6 +55,17 @@ impl Shared {
         if is_scarce {
             self.admission.limit_room();
         }
+    }
+
+    /// Body of a watermark record: the segments of these frames, and how many of their bytes are
+    /// durable.
+    pub(crate) fn marks(&self, named: &Reach) -> Vec<u8> {
+        let mut body = Vec::new();
+        for (segment, _) in named.iter() {
+            body.put_u64(segment.0);
+            body.put_u32(self.store.durable_bytes(segment));
+        }
+        body
     }
 
     /// Waits for room in memory and in the journal.

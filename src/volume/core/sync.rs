@@ -4,7 +4,7 @@ use super::volume::Volume;
 use crate::base::sync::atomic::Ordering;
 #[cfg(test)]
 use crate::base::sync::{Sabotage, is_sabotaged};
-use crate::base::{Lsn, PutBytes, SegmentId, chain};
+use crate::base::{Lsn, chain};
 use crate::block::Reach;
 use crate::disk::Step;
 use crate::journal::{Journal, RecordKind};
@@ -65,8 +65,7 @@ impl Volume {
     /// Tells recovery how far the segments are durable, so that damage below can be told from a
     /// torn end; where the record ends.
     pub(crate) fn append_watermark(&self, named: &Reach) -> FsResult<Lsn> {
-        let durable = |segment| self.shared.store.durable_bytes(segment);
-        let marks = encode_marks(named.iter().map(|(segment, _)| (segment, durable(segment))));
+        let marks = self.shared.marks(named);
         let journal: &Journal = self.shared.journal()?;
         match journal.append(RecordKind::Watermark, self.settings.id, &[&marks]) {
             Ok(position) => Ok(position.lsn),
@@ -88,14 +87,4 @@ impl Volume {
     pub(crate) fn unsynced_frames(&self) -> Reach {
         self.unsynced.lock().reach()
     }
-}
-
-/// Body of a watermark record: segments and how many of their bytes are durable.
-fn encode_marks(marks: impl Iterator<Item = (SegmentId, u32)>) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (segment, bytes) in marks {
-        body.put_u64(segment.0);
-        body.put_u32(bytes);
-    }
-    body
 }

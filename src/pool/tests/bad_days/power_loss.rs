@@ -110,24 +110,26 @@ fn make_again(world: &mut World, medium: SimDisk) {
 /// behind each other, each of which may leave a segment that the next one syncs.
 #[test]
 fn power_loss_during_recovery() {
-    let world = prepared(scene("a long journal"));
-    for (is_repeated, step) in [(false, 1), (true, 10)] {
-        let mut medium = world.disk.kill();
-        for moment in (0..).step_by(step) {
-            let attempt = medium.kill();
-            attempt.arm(Fault::Die(moment));
-            let opened = world.open_copy(&attempt);
-            if !attempt.has_failed() {
-                assert!(moment > 5);
-                assert!(opened.unwrap().status().checkpoints > 0);
-                break;
-            }
-            // The first outage may lose what was not synced; from then on nothing may be lost.
-            let left = attempt.kill();
-            world.try_medium(&left.kill(), Floor::Acknowledged);
-            world.try_medium(&attempt.crash(moment), Floor::Durable);
-            if is_repeated {
-                medium = left;
+    for (script, publishes) in [("a long journal", false), ("half a journal", true)] {
+        let world = prepared(scene(script));
+        for (is_repeated, step) in [(false, 1), (true, 10)] {
+            let mut medium = world.disk.kill();
+            for moment in (0..).step_by(step) {
+                let attempt = medium.kill();
+                attempt.arm(Fault::Die(moment));
+                let opened = world.open_copy(&attempt);
+                if !attempt.has_failed() {
+                    assert!(moment > 5);
+                    assert_eq!(opened.unwrap().status().checkpoints > 0, publishes);
+                    break;
+                }
+                // The first outage may lose what was not synced; from then on nothing may be lost.
+                let left = attempt.kill();
+                world.try_medium(&left.kill(), Floor::Acknowledged);
+                world.try_medium(&attempt.crash(moment), Floor::Durable);
+                if is_repeated {
+                    medium = left;
+                }
             }
         }
     }

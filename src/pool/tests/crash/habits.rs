@@ -125,6 +125,7 @@ impl Habits {
                 (self.damaged_slots, self.more) = (60, 5);
             }
             Step::BothSlotsPublished => self.damaged_slots = 70,
+            Step::FirstRecord => (self.repeats, self.more) = (true, 5),
             Step::SegmentFolderSettled | Step::IndexAfterSegment => {
                 (self.has_index, self.repeats, self.more) = (true, true, 4);
             }
@@ -198,7 +199,7 @@ impl Habits {
 fn companions(step: Step) -> &'static [Step] {
     match step {
         Step::PoolFilesNamed => &[Step::PoolFileNamed],
-        Step::JournalSettled | Step::RecordChain => &[Step::JournalBeforeReply],
+        Step::JournalSettled | Step::RecordChain | Step::FirstRecord => &[Step::JournalBeforeReply],
         Step::JournalReread => &[Step::JournalBeforeReply, Step::CutBeforeReply],
         Step::JournalFolderSettled => &[Step::JournalFileNamed],
         Step::SegmentFolderSettled => &[Step::SegmentNamed],

@@ -19,7 +19,7 @@ pub(in crate::pool::tests) struct Scene {
 }
 
 /// All scripts.
-pub(in crate::pool::tests) const SCENES: [Scene; 17] = [
+pub(in crate::pool::tests) const SCENES: [Scene; 18] = [
     Scene {
         name: "names",
         prepare: some_files,
@@ -103,6 +103,11 @@ pub(in crate::pool::tests) const SCENES: [Scene; 17] = [
     Scene {
         name: "a long journal",
         prepare: long_journal,
+        act: nothing,
+    },
+    Scene {
+        name: "half a journal",
+        prepare: half_a_journal,
         act: nothing,
     },
 ];
@@ -204,6 +209,22 @@ fn long_journal(world: &mut World) -> Done {
         if write == 5 {
             world.snapshot(&[path("a")])?;
         }
+    }
+    Ok(())
+}
+
+/// So much to replay that recovery publishes it.
+fn half_a_journal(world: &mut World) -> Done {
+    long_journal(world)?;
+    let is_half = |world: &World| {
+        let status = world.pool().status();
+        status.journal_bytes > status.journal_capacity / 2
+    };
+    for write in 0.. {
+        if is_half(world) {
+            break;
+        }
+        fill(world, "a", "f", 2200 + write, 12_000)?;
     }
     Ok(())
 }
