@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! store      the facade             put, read, read_many, read_into   what its calls do
-//! around     which stretches are read as a whole
+//! around, pace      which stretches are read as a whole, and how often
 //! segment/   files of frames: appending, durability, tables of contents, scanning
 //! index/     id -> place in sled: derived, behind everything, for deduplication
 //! collect, pins     moving what is alive out of segments, and deleting them
@@ -32,6 +32,7 @@ mod frame;
 pub(crate) mod fuzzing;
 mod heal;
 mod index;
+mod pace;
 mod pins;
 mod put;
 mod reach;

@@ -142,7 +142,11 @@ impl Core {
             if file.read_cached_at(buffer, offset) {
                 return Ok(());
             }
-            self.around.missed(file, place, Instant::now());
+            let began = Instant::now();
+            self.around.missed(file, place, began);
+            let read = file.read_exact_at(buffer, offset);
+            self.around.waited(began, Instant::now());
+            return read;
         }
         file.read_exact_at(buffer, offset)
     }
