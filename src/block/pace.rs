@@ -17,13 +17,14 @@ const SHARE: u32 = 4;
 /// And beyond that, at once.
 const SPEND_MAX: Duration = Duration::from_millis(100);
 /// A stretch that has not come after this time is not waited for: its pages were dropped before
-/// anybody looked, or it could not be read.
+/// anybody looked, it could not be read, or the host's filesystem cannot tell (RWF_NOWAIT).
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two reads that follow each other lies no more than this.
 const GAP_MAX: Duration = Duration::from_millis(1);
 /// What a stretch counts for at most behind the last look at it: where nobody looked, nobody read.
 const UNSEEN_MAX: Duration = Duration::from_millis(50);
-/// Waits for a single block that a stretch may take as long as. It has some 256 of 8 KiB.
+/// Waits for a single block that a stretch may take as long as. It has some 256 of 8 KiB. Between
+/// what it takes on a disk with throughput and on a limited one (docs/benchmarks.md); not swept.
 const WORTH: u32 = 96;
 /// How long none is tried where one was not worth it.
 const REST: Duration = Duration::from_secs(10);

@@ -200,8 +200,8 @@ impl Pool {
     /// Syncs the journal up to what was frozen, with watermarks that tell a recovery from the older
     /// slot which frames are durable.
     ///
-    /// A recovery itself appends none: what it has dropped names frames of the same segments, and
-    /// may be met again until both slots are behind it.
+    /// A recovery's own checkpoints append none: what it has dropped names frames of the same
+    /// segments, and may be met again until both slots are behind it.
     fn sync_frozen(&self, frozen: &Frozen) -> PoolResult<()> {
         let is_recovered = self.is_recovered.load(Ordering::Acquire);
         let naming = |volume: &&FrozenVolume| is_recovered && !volume.unsynced.is_empty();

@@ -9,7 +9,7 @@ use super::{Pool, PoolResult};
 use crate::base::VolumeId;
 use crate::block::Reach;
 use crate::disk::{Step, performs};
-use crate::journal::RecordKind;
+use crate::journal::{JournalError, RecordKind};
 use crate::volume::Volume;
 use crate::volume::core::admission::Room;
 
@@ -43,6 +43,7 @@ impl Pool {
         if let Some(marks) = marks
             && !self.append_first_record(&marks)?
         {
+            // Without its marks what was replayed may be judged anew, from whichever slot.
             self.checkpoint()?;
             self.checkpoint()?;
         }
@@ -94,12 +95,13 @@ impl Pool {
         Ok(())
     }
 
-    /// Appends and syncs it; false where there is no room for it.
+    /// Appends and syncs it; false where there is no room for it, or it is too large.
     fn append_first_record(&self, marks: &Marks) -> PoolResult<bool> {
         let (journal, kind) = (self.journal()?, RecordKind::Watermark);
         let before = journal.appended().lsn;
         match journal.append(kind, VolumeId::CATALOG, &[&marks.body]) {
             Ok(position) => journal.sync(position.lsn, Step::FirstRecord)?,
+            Err(JournalError::TooLarge { .. }) => return Ok(false),
             Err(error) if error.is_passing() => return Ok(false),
             Err(error) => return Err(error.into()),
         }

@@ -1,8 +1,9 @@
 //! The superblock: two slots, far apart, written in turn.
 //!
 //! A slot is valid when its magic, version, pool id and checksum are. The newest valid slot is the
-//! pool's published state; the other one is the state before, and must stay openable, so nothing
-//! that it needs is given up before it is overwritten (docs/on-disk-format.md, section 2).
+//! pool's published state; the other one is the state before, or the same once more where an
+//! opening went on with what it replayed. It must stay openable, so nothing that it needs is given
+//! up before it is overwritten (docs/on-disk-format.md, section 2).
 
 use std::sync::Arc;
 
