@@ -16,9 +16,9 @@
 #   --cost       counts instead: what a commit costs in requests, system calls, flushes and bytes
 #   --snapshots  the time that snapshots, clones and rollbacks take; what pgbench waits for at worst
 #                beside checkpoints, collections of garbage and snapshots; memory
-# Environment: VOLFS_ROUNDS (default 3). VOLFS_AGAINST: another binary of volfs, measured in the same
-#   rounds. VOLFS_SECONDS of each run of pgbench with --snapshots (default 20), where
-#   VOLFS_FILL_GIB (0) is what else lies in the volume.
+# Environment: VOLFS_ROUNDS (default 4: two in each order). VOLFS_AGAINST: another binary of volfs,
+#   measured in the same rounds. VOLFS_SECONDS of each run of pgbench with --snapshots (default 20),
+#   where VOLFS_FILL_GIB (0) is what else lies in the volume.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -87,7 +87,7 @@ if [ "$mode" = peers ]; then
     results=target/bench
     arguments=(--volfs "$VOLFS_BIN" --jobs bench/fio --folder "$scratch" --results "$results"
         --source "${CARGO_TARGET_DIR:-target}/suites/redis-source" --peers "${peers:-ext4}"
-        --rounds "${VOLFS_ROUNDS:-3}" ${VOLFS_AGAINST:+--against "$VOLFS_AGAINST"}
+        --rounds "${VOLFS_ROUNDS:-4}" ${VOLFS_AGAINST:+--against "$VOLFS_AGAINST"}
         ${quick:+--quick} ${only:+--only "$only"} ${block_sizes:+--block-sizes "$block_sizes"})
     cargo run --quiet --release -p volfs-bench -- run "${arguments[@]}"
     [ -z "$quick$only$block_sizes" ] || exit 0

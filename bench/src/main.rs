@@ -62,8 +62,9 @@ struct Arguments {
     /// What to compare with; ext4 is always there: the filesystem that everything lies on
     #[arg(long, value_delimiter = ',', default_value = "btrfs,xfs,zfs,bindfs")]
     peers: Vec<Kind>,
-    /// Rounds; in each of them every workload runs once on every filesystem
-    #[arg(long, default_value_t = 3)]
+    /// Rounds; in each of them every workload runs once on every filesystem, in every other one from
+    /// the last filesystem to the first
+    #[arg(long, default_value_t = 4)]
     rounds: u32,
     /// Small and short: shows that everything works, and measures little
     #[arg(long)]
@@ -263,7 +264,7 @@ fn measure(
     }
     for round in 0..arguments.rounds {
         for workload in &without {
-            for peer in peers {
+            for peer in there_and_back(peers.iter(), round) {
                 take(workload, &on(peer, None), round, report)?;
             }
         }
@@ -281,12 +282,21 @@ fn measure(
     let servers: Vec<Postgres> = servers.collect::<Result<_>>()?;
     for round in 0..arguments.rounds {
         for workload in &with_server {
-            for (peer, server) in peers.iter().zip(&servers) {
+            for (peer, server) in there_and_back(peers.iter().zip(&servers), round) {
                 take(workload, &on(peer, Some(server)), round, report)?;
             }
         }
     }
     Ok(())
+}
+
+/// All of them, in every other round from the last one to the first: a disk that was just worked
+/// on answers otherwise than one that has rested, and nobody is to come behind the same one always.
+fn there_and_back<T>(all: impl DoubleEndedIterator<Item = T>, round: u32) -> Vec<T> {
+    match round.is_multiple_of(2) {
+        true => all.collect(),
+        false => all.rev().collect(),
+    }
 }
 
 fn take(workload: &Workload, on: &Run, round: u32, report: &mut Report) -> Result<()> {
