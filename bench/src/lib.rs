@@ -9,6 +9,7 @@
 //! micro       single layers beside their limits: `scripts/bench.sh --micro`
 //! growth      what operations cost as something grows: `scripts/bench-growth.sh`
 //! fresh       bytes that were never written before
+//! quiet       when a disk rests
 //! command     programs that are run to their end
 //! server      programs that are run beside others
 //! process     what the kernel counts for a process
@@ -22,6 +23,7 @@ pub mod micro;
 pub mod outcome;
 pub mod peers;
 pub mod process;
+pub mod quiet;
 pub mod report;
 pub mod server;
 pub mod workloads;

@@ -187,6 +187,19 @@ impl Peer {
         self.mount()
     }
 
+    /// Has it store what it would otherwise store some seconds later, beside whoever is measured then.
+    /// The others are told by sync(2).
+    ///
+    /// # Errors
+    /// The daemon cannot.
+    pub fn settle(&self) -> Result<()> {
+        if !self.kind.is_volfs() {
+            return Ok(());
+        }
+        // It looks at what is published, and so publishes all there is.
+        self.volfs(&["gc", "--dry-run"]).map(drop)
+    }
+
     /// Blocks that were found stored already when they were written, of volfs.
     ///
     /// # Errors

@@ -47,10 +47,11 @@ pub struct Report {
     pub samples: Vec<Sample>,
 }
 
-/// The one in the middle, the lower of two.
+/// The one in the middle, or halfway between the two that are.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
-    values.get(values.len().checked_sub(1)? / 2).copied()
+    let (below, above) = (values.len().checked_sub(1)? / 2, values.len() / 2);
+    Some(f64::midpoint(*values.get(below)?, *values.get(above)?))
 }
 
 /// Cells of a table: medians of the rounds' percentiles, and the longest of all.
@@ -285,6 +286,13 @@ mod tests {
             line,
             "| append | 100 IOPS | **0.80 missed** | 0.75 (0.50-2.00) | 9 |"
         );
+    }
+
+    #[test]
+    fn the_middle_of_two_is_halfway() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!(median(vec![4.0, 1.0, 9.0]), Some(4.0));
+        assert_eq!(median(vec![4.0, 1.0, 9.0, 5.0]), Some(4.5));
     }
 
     /// A bar that is reached is not marked, and a workload need not have one.

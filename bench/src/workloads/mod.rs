@@ -21,6 +21,7 @@ pub use self::postgres::Postgres;
 use crate::command::{command, run};
 use crate::outcome::Outcome;
 use crate::peers::Peer;
+use crate::quiet::wait_for_rest;
 
 /// How much of everything.
 #[derive(Clone, Debug)]
@@ -122,14 +123,15 @@ impl Workload {
     /// # Errors
     /// What is run fails.
     pub fn run(&self, on: &Run, seed: u64) -> Result<Outcome> {
-        // What others have left in the page cache is not written beside this.
+        // What others have left is not written beside this.
         run(&mut command("sync", []))?;
         if self.is_cold {
             on.peer.cool()?;
         }
+        wait_for_rest(&on.places.scratch)?;
         let (folder, size) = (on.peer.folder(), on.size);
         let scratch = &on.places.scratch;
-        match self.kind {
+        let outcome = match self.kind {
             Kind::Fio(unit) => fio::run(folder, &on.places.jobs, self.job, size, seed, unit),
             Kind::Metadata => metadata::run(folder, size.files),
             Kind::Rsync => rsync::run(folder, scratch, size.tree_files, seed),
@@ -141,7 +143,9 @@ impl Workload {
                 .postgres
                 .context("pgbench needs a server")?
                 .run(size.server_time, option),
-        }
+        }?;
+        on.peer.settle()?;
+        Ok(outcome)
     }
 }
 
