@@ -13,7 +13,6 @@ use clap::{Args, Parser};
 
 use volfs_bench::command::{command, run};
 use volfs_bench::peers::{Kind, Peer};
-use volfs_bench::process::stolen_ms;
 use volfs_bench::report::{Report, Sample};
 use volfs_bench::workloads::{self, Places, Postgres, Run, Size, Workload};
 use volfs_bench::{growth, micro};
@@ -303,12 +302,9 @@ fn there_and_back<T>(all: impl DoubleEndedIterator<Item = T>, round: u32) -> Vec
 fn take(workload: &Workload, on: &Run, round: u32, report: &mut Report) -> Result<()> {
     let name = on.peer.kind.name();
     let before = on.peer.duplicates()?;
-    let stolen = stolen_ms()?;
-    let mut outcome = workload
+    let outcome = workload
         .run(on, fresh_seed()?)
         .with_context(|| format!("{} on {name}", workload.name))?;
-    let stolen = stolen_ms()?.saturating_sub(stolen);
-    outcome.others.push(("stolen ms", stolen as f64));
     // A daemon that was started anew counts from zero.
     let after = on.peer.duplicates()?;
     let duplicates = after

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::fs::{major, minor, stat};
 
+use crate::command::wait_until;
+
 /// A disk on which nothing has ended for so long rests.
 const QUIET: Duration = Duration::from_millis(500);
 /// Others on the machine may never let it rest.
 const PATIENCE: Duration = Duration::from_secs(20);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Waits until the disk below `folder` rests, for as long as patience allows. A filesystem that lies
-/// on no single disk is not waited for.
+/// Waits until the disk below `folder` rests, for as long as patience allows, and says so where it
+/// does not. A filesystem that lies on no single disk is not waited for.
 ///
 /// # Errors
 /// There is no such folder, or what the kernel tells of the disk is not understood.
@@ -23,19 +24,29 @@ pub fn wait_for_rest(folder: &Path) -> Result<()> {
         .with_context(|| folder.display().to_string())?
         .st_dev;
     let counters = format!("/sys/dev/block/{}:{}/stat", major(device), minor(device));
-    let start = Instant::now();
-    let (mut seen, mut since) = (None, start);
-    while start.elapsed() < PATIENCE {
+    let look = || -> Result<Option<Work>> {
         let Ok(line) = fs::read_to_string(&counters) else {
-            return Ok(());
+            return Ok(None);
         };
         let now = work(&line).with_context(|| format!("{counters}: {line:?}"))?;
-        if now.under_way > 0 || seen != Some(now) {
-            (seen, since) = (Some(now), Instant::now());
-        } else if since.elapsed() >= QUIET {
-            return Ok(());
+        Ok(Some(now))
+    };
+    let Some(mut seen) = look()? else {
+        return Ok(());
+    };
+    let mut since = Instant::now();
+    let rest = wait_until("the disk has not come to rest", PATIENCE, || {
+        // Understood before, and if the disk is gone there is nothing to wait for.
+        let Ok(Some(now)) = look() else {
+            return true;
+        };
+        if now.under_way > 0 || seen != now {
+            (seen, since) = (now, Instant::now());
         }
-        std::thread::sleep(LOOK_EVERY);
+        since.elapsed() >= QUIET
+    });
+    if let Err(error) = rest {
+        println!("measured beside something else: {error:#}");
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ pub use self::postgres::Postgres;
 use crate::command::{command, run};
 use crate::outcome::Outcome;
 use crate::peers::Peer;
+use crate::process::stolen_ms;
 use crate::quiet::wait_for_rest;
 
 /// How much of everything.
@@ -131,7 +132,8 @@ impl Workload {
         wait_for_rest(&on.places.scratch)?;
         let (folder, size) = (on.peer.folder(), on.size);
         let scratch = &on.places.scratch;
-        let outcome = match self.kind {
+        let stolen = stolen_ms()?;
+        let mut outcome = match self.kind {
             Kind::Fio(unit) => fio::run(folder, &on.places.jobs, self.job, size, seed, unit),
             Kind::Metadata => metadata::run(folder, size.files),
             Kind::Rsync => rsync::run(folder, scratch, size.tree_files, seed),
@@ -144,6 +146,8 @@ impl Workload {
                 .context("pgbench needs a server")?
                 .run(size.server_time, option),
         }?;
+        let stolen = stolen_ms()?.saturating_sub(stolen);
+        outcome.others.push(("stolen ms", stolen as f64));
         on.peer.settle()?;
         Ok(outcome)
     }
