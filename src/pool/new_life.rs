@@ -111,3 +111,31 @@ impl Pool {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Journal;
+    use crate::pool::PoolOptions;
+
+    /// A first record that no journal takes is none; the pool goes on, and opens again.
+    #[test]
+    fn a_first_record_that_is_too_large_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pool");
+        Pool::create(&path).unwrap();
+        let pool = Pool::open(&path, PoolOptions::default()).unwrap();
+        let marks = |length| Marks {
+            body: vec![0; length],
+            named: Vec::new(),
+        };
+        assert!(
+            !pool
+                .append_first_record(&marks(Journal::BODY_MAX + 1))
+                .unwrap()
+        );
+        pool.checkpoint().unwrap();
+        drop(pool);
+        Pool::open(&path, PoolOptions::default()).unwrap();
+    }
+}
