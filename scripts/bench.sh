@@ -16,7 +16,8 @@
 #   --cost       counts instead: what a commit costs in requests, system calls, flushes and bytes
 #   --snapshots  the time that snapshots, clones and rollbacks take; what pgbench waits for at worst
 #                beside checkpoints, collections of garbage and snapshots; memory
-# Environment: VOLFS_ROUNDS (default 4: two in each order). VOLFS_AGAINST: another binary of volfs,
+# Environment: VOLFS_ROUNDS (default 4: two in each order). VOLFS_ATTEMPTS (3): how often a run is
+#   taken at most where the host takes processors away. VOLFS_AGAINST: another binary of volfs,
 #   measured in the same rounds. VOLFS_SECONDS of each run of pgbench with --snapshots (default 20),
 #   where VOLFS_FILL_GIB (0) is what else lies in the volume.
 set -euo pipefail
@@ -24,7 +25,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 usage() {
-    sed -n '2,22s/^# //p' "$0" >&2
+    sed -n '2,23s/^# //p' "$0" >&2
     exit 2
 }
 
@@ -87,7 +88,8 @@ if [ "$mode" = peers ]; then
     results=target/bench
     arguments=(--volfs "$VOLFS_BIN" --jobs bench/fio --folder "$scratch" --results "$results"
         --source "${CARGO_TARGET_DIR:-target}/suites/redis-source" --peers "${peers:-ext4}"
-        --rounds "${VOLFS_ROUNDS:-4}" ${VOLFS_AGAINST:+--against "$VOLFS_AGAINST"}
+        --rounds "${VOLFS_ROUNDS:-4}" --attempts "${VOLFS_ATTEMPTS:-3}"
+        ${VOLFS_AGAINST:+--against "$VOLFS_AGAINST"}
         ${quick:+--quick} ${only:+--only "$only"} ${block_sizes:+--block-sizes "$block_sizes"})
     cargo run --quiet --release -p volfs-bench -- run "${arguments[@]}"
     [ -z "$quick$only$block_sizes" ] || exit 0

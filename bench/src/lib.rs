@@ -5,6 +5,7 @@
 //! peers       the filesystems
 //! workloads   what is run on each, and how it is measured
 //! outcome     what one run tells
+//! attempts    runs that the host has disturbed are repeated
 //! report      medians, ratios, tables and charts
 //! micro       single layers beside their limits: `scripts/bench.sh --micro`
 //! growth      what operations cost as something grows: `scripts/bench-growth.sh`
@@ -16,6 +17,7 @@
 //! bin         programs that measure a single question
 //! ```
 
+pub mod attempts;
 pub mod command;
 pub mod fresh;
 pub mod growth;

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::attempts::Stolen;
+
 /// One run of one workload.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Outcome {
@@ -11,6 +13,8 @@ pub struct Outcome {
     pub others: Vec<(&'static str, f64)>,
     /// Of each kind of call that is measured by itself.
     pub latencies: Vec<Latency>,
+    /// What the host took away meanwhile.
+    pub stolen: Stolen,
 }
 
 /// Latencies of one kind of call, in microseconds; `None` where the program does not tell.

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use serde::Serialize;
 
+use crate::attempts::{STOLEN_MAX, Stolen};
 use crate::outcome::Latency;
 
 /// One run of one workload on one filesystem.
@@ -28,6 +29,10 @@ pub struct Sample {
     pub latencies: Vec<Latency>,
     /// Blocks that were stored already, of those written in this run, of volfs.
     pub duplicates: Option<u64>,
+    /// What the host took away meanwhile.
+    pub stolen: Stolen,
+    /// Runs of which this one was disturbed least, this one among them.
+    pub attempts: u32,
 }
 
 /// Everything that was measured, and where.
@@ -89,6 +94,21 @@ impl Report {
         let least = ratios.iter().copied().reduce(f64::min)?;
         let most = ratios.iter().copied().reduce(f64::max)?;
         Some((median(ratios)?, least, most))
+    }
+
+    /// How many runs were repeated, and what that has left.
+    pub fn disturbed(&self) -> String {
+        let samples = self.samples.iter();
+        let repeated = samples.clone().filter(|sample| sample.attempts > 1);
+        let left = samples.filter(|sample| sample.stolen.part > STOLEN_MAX);
+        format!(
+            "Of {} runs {} were repeated, as the host had taken away more than {:.0} % of the \
+             processors' time; of {} it did each time.\n",
+            self.samples.len(),
+            repeated.count(),
+            100.0 * STOLEN_MAX,
+            left.count()
+        )
     }
 
     /// Workloads with their units, in order.
@@ -259,6 +279,8 @@ mod tests {
                 ..Latency::default()
             }],
             duplicates: (peer == "volfs").then_some(3),
+            stolen: Stolen::default(),
+            attempts: 1,
         }
     }
 
@@ -293,6 +315,19 @@ mod tests {
         assert_eq!(median(vec![]), None);
         assert_eq!(median(vec![4.0, 1.0, 9.0]), Some(4.0));
         assert_eq!(median(vec![4.0, 1.0, 9.0, 5.0]), Some(4.5));
+    }
+
+    /// A run that was repeated and came undisturbed in the end is none that stayed disturbed.
+    #[test]
+    fn disturbed_runs_are_counted() {
+        let mut report = report();
+        let stolen = |part| Stolen { ms: 0.0, part };
+        (report.samples[0].attempts, report.samples[0].stolen) = (2, stolen(0.01));
+        (report.samples[1].attempts, report.samples[1].stolen) = (3, stolen(0.4));
+        let told = report.disturbed();
+        assert!(told.starts_with("Of 6 runs 2 were repeated"), "{told}");
+        assert!(told.contains("more than 2 % of"), "{told}");
+        assert!(told.ends_with("of 1 it did each time.\n"), "{told}");
     }
 
     /// A bar that is reached is not marked, and a workload need not have one.

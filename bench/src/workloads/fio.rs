@@ -95,6 +95,7 @@ fn outcome(told: &Value, name: &str, unit: Unit) -> Option<Outcome> {
             .filter_map(|job| Some(("MiB/s beside", rate(job)?)))
             .collect(),
         latencies: latencies.collect(),
+        ..Outcome::default()
     })
 }
 

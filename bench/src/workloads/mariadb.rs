@@ -124,6 +124,7 @@ fn outcome(told: &str) -> Option<Outcome> {
             .into_iter()
             .collect(),
         latencies: vec![latency],
+        ..Outcome::default()
     })
 }
 

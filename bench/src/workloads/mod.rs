@@ -18,10 +18,10 @@ use anyhow::{Context, Result};
 pub use self::lines::ALL;
 use self::mariadb::MariaDb;
 pub use self::postgres::Postgres;
+use crate::attempts::HostWatch;
 use crate::command::{command, run};
 use crate::outcome::Outcome;
 use crate::peers::Peer;
-use crate::process::stolen_ms;
 use crate::quiet::wait_for_rest;
 
 /// How much of everything.
@@ -132,7 +132,7 @@ impl Workload {
         wait_for_rest(&on.places.scratch)?;
         let (folder, size) = (on.peer.folder(), on.size);
         let scratch = &on.places.scratch;
-        let stolen = stolen_ms()?;
+        let host = HostWatch::start()?;
         let mut outcome = match self.kind {
             Kind::Fio(unit) => fio::run(folder, &on.places.jobs, self.job, size, seed, unit),
             Kind::Metadata => metadata::run(folder, size.files),
@@ -146,8 +146,7 @@ impl Workload {
                 .context("pgbench needs a server")?
                 .run(size.server_time, option),
         }?;
-        let stolen = stolen_ms()?.saturating_sub(stolen);
-        outcome.others.push(("stolen ms", stolen as f64));
+        outcome.stolen = host.stolen()?;
         on.peer.settle()?;
         Ok(outcome)
     }
