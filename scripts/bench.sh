@@ -25,7 +25,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 usage() {
-    sed -n '2,23s/^# //p' "$0" >&2
+    sed -n '2,22s/^# //p' "$0" >&2
     exit 2
 }
 

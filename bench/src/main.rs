@@ -71,7 +71,7 @@ struct Arguments {
     /// is disturbed least counts
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     attempts: u32,
-    /// Small and short: shows that everything works, and measures little
+    /// Small and short, each run once: shows that everything works, and measures little
     #[arg(long)]
     quick: bool,
     /// Only these workloads, by their short names
@@ -267,14 +267,11 @@ fn measure(
             workload.prepare(&on(peer, None)).with_context(failed)?;
         }
     }
-    let turn = |round| Turn {
-        round,
-        attempts: if arguments.quick {
-            1
-        } else {
-            arguments.attempts
-        },
+    let attempts = match arguments.quick {
+        true => 1,
+        false => arguments.attempts,
     };
+    let turn = |round| Turn { round, attempts };
     for round in 0..arguments.rounds {
         for workload in &without {
             for peer in there_and_back(peers.iter(), round) {
@@ -321,15 +318,13 @@ fn there_and_back<T>(all: impl DoubleEndedIterator<Item = T>, round: u32) -> Vec
 
 /// Runs a workload, again where the host disturbs it, and keeps the run that counts.
 fn take(workload: &Workload, on: &Run, turn: Turn, report: &mut Report) -> Result<()> {
-    let mut attempts = 0;
-    let mut sample = least_disturbed(
-        turn.attempts,
-        |sample: &Sample| sample.stolen,
-        |_| {
-            attempts += 1;
-            attempt(workload, on, turn.round)
-        },
-    )?;
+    let most = match workload.is_repeatable() {
+        true => turn.attempts,
+        false => 1,
+    };
+    let stolen = |sample: &Sample| sample.stolen;
+    let (mut sample, attempts) =
+        least_disturbed(most, stolen, || attempt(workload, on, turn.round))?;
     sample.attempts = attempts;
     report.samples.push(sample);
     Ok(())

@@ -108,6 +108,12 @@ impl Workload {
         matches!(self.kind, Kind::Pgbench(_))
     }
 
+    /// Whether a run right behind another one measures the same. An ext4 takes several times as long
+    /// to create files where as many were removed just before.
+    pub fn is_repeatable(&self) -> bool {
+        !matches!(self.kind, Kind::Metadata)
+    }
+
     /// Makes what all its runs on a filesystem work on.
     ///
     /// # Errors
