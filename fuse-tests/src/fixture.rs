@@ -1,6 +1,7 @@
 //! A pool of its own for each test, and the `volfs` program bound to it.
 
 use std::env;
+use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -96,7 +97,7 @@ impl Fixture {
 
     /// Adds a setting to the pool's `pool.toml`; the next owner of the pool heeds it.
     #[track_caller]
-    pub fn set(&self, key: &str, value: u64) {
+    pub fn set(&self, key: &str, value: impl Display) {
         let path = self.pool.join("pool.toml");
         let mut content = fs::read_to_string(&path).expect("the pool exists");
         assert!(content.contains("[settings]"), "{content}");

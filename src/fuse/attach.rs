@@ -276,6 +276,7 @@ mod tests {
             nohandles: false,
             readers: 4,
             dirty_bytes_max: 256 << 20,
+            poll_idle_cores: true,
         }
     }
 

@@ -6,7 +6,7 @@
 //!                                  |-- workers      reads when no reader stays idle; reaping
 //!                                  |-- seek         holes that may hide what only the kernel has
 //!                                  `-- browse       snapshots, seen through the live mount
-//! requests  counts and times what is asked
+//! requests  counts and times what is asked; awake keeps cores from halting meanwhile
 //! session   mounts, runs the readers, ends; flush and holders look at the mount from outside
 //! ```
 //!
@@ -16,6 +16,7 @@
 
 mod adapter;
 mod attach;
+mod awake;
 mod bdi;
 mod browse;
 mod capabilities;
@@ -84,6 +85,8 @@ pub struct MountOptions {
     pub readers: usize,
     /// Bytes of dirty pages that the kernel may keep for this mount (only as root).
     pub dirty_bytes_max: u64,
+    /// Idle cores of a guest poll in place of halting while requests come fast (only as root).
+    pub poll_idle_cores: bool,
 }
 
 impl MountOptions {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::awake::Awake;
 use super::errno::Errno;
 use super::handles::Handle;
 use super::operations::Answer;
@@ -74,6 +75,8 @@ opcodes! {
 pub(crate) struct Requests {
     since: Timestamp,
     started: Instant,
+    /// Is told of each.
+    awake: Arc<Awake>,
     /// By opcode.
     counters: Vec<Counters>,
 }
@@ -111,7 +114,7 @@ pub struct RequestCounts {
 
 impl Requests {
     /// None yet.
-    pub(crate) fn new() -> Requests {
+    pub(crate) fn new(awake: Arc<Awake>) -> Requests {
         let counters = Opcode::ALL.iter().map(|_| Counters {
             latencies: AtomicHistogram::new(),
             errors: AtomicU64::new(0),
@@ -120,6 +123,7 @@ impl Requests {
         Requests {
             since: SystemClock::new().now(),
             started: Instant::now(),
+            awake,
             counters: counters.collect(),
         }
     }
@@ -190,7 +194,10 @@ fn is_error(errno: Errno) -> bool {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        let took = u64::try_from(self.arrived.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let now = Instant::now();
+        self.requests.awake.answered(now, self.bytes);
+        let took = now.saturating_duration_since(self.arrived).as_nanos();
+        let took = u64::try_from(took).unwrap_or(u64::MAX);
         let Some(counters) = self.requests.counters.get(self.opcode as usize) else {
             return;
         };
@@ -267,6 +274,10 @@ mod tests {
         }
     }
 
+    fn new_requests() -> Arc<Requests> {
+        Arc::new(Requests::new(Arc::new(Awake::new(false))))
+    }
+
     fn timed(requests: &Arc<Requests>, opcode: Opcode) -> Timed<Told> {
         Timed {
             reply: Told(channel().0),
@@ -296,7 +307,7 @@ mod tests {
     /// Answers are passed on, and counted with their bytes and errors under their opcode.
     #[test]
     fn answers_are_counted() {
-        let requests = Arc::new(Requests::new());
+        let requests = new_requests();
         let (told, seen) = channel();
         let reply = Timed {
             reply: Told(told),
@@ -316,7 +327,7 @@ mod tests {
     /// That there is nothing of the kind is an answer, and no error.
     #[test]
     fn absence_is_no_error() {
-        let requests = Arc::new(Requests::new());
+        let requests = new_requests();
         let errnos = [libc::ENODATA, libc::ENXIO, libc::ENOSYS, libc::ENOTTY];
         for errno in errnos {
             timed(&requests, Opcode::Getxattr).send(Err(Errno(errno)));
@@ -332,7 +343,7 @@ mod tests {
     /// A request whose reply is dropped was answered with EIO, and counts so.
     #[test]
     fn a_dropped_reply_is_an_error() {
-        let requests = Arc::new(Requests::new());
+        let requests = new_requests();
         drop(timed(&requests, Opcode::Fsync));
         let fsync = of(&requests, Opcode::Fsync);
         assert_eq!((fsync.latencies.count(), fsync.errors), (1, 1));
@@ -342,7 +353,7 @@ mod tests {
     #[test]
     fn late_answers_are_timed_to_their_end() {
         const WAIT: Duration = Duration::from_millis(50);
-        let requests = Arc::new(Requests::new());
+        let requests = new_requests();
         let reply = timed(&requests, Opcode::Fsync);
         assert_eq!(requests.counts(), [], "it is not answered yet");
         let answering = thread::spawn(move || {

@@ -20,6 +20,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::adapter::Adapter;
 use super::attach::{Detach, attach, detach};
+use super::awake::{self, Awake};
 use super::browse::{Browser, Snapshots};
 use super::capabilities::{Kernel, Wishes};
 use super::errno::chain;
@@ -62,6 +63,7 @@ struct SessionState {
     on_end: Mutex<Option<OnEnd>>,
     refresher: Arc<Refresher>,
     owed: Arc<OwedTimes>,
+    awake: Arc<Awake>,
     requests: Arc<Requests>,
 }
 
@@ -271,7 +273,10 @@ fn start_session(
         browser: browser.clone(),
     };
     let operations = Operations::start(shared, options).map_err(failed)?;
-    let requests = Arc::new(Requests::new());
+    let awake = Arc::new(Awake::new(
+        options.poll_idle_cores && awake::do_cores_halt(),
+    ));
+    let requests = Arc::new(Requests::new(awake.clone()));
     let adapter = Adapter {
         operations,
         requests: requests.clone(),
@@ -311,6 +316,7 @@ fn start_session(
         on_end: Mutex::new(Some(on_end)),
         refresher,
         owed,
+        awake,
         requests,
     });
     workers::spawn("volfs-owed", {
@@ -330,6 +336,11 @@ fn start_session(
         }
     })
     .map_err(failed)?;
+    if state.awake.is_wanted() {
+        let awake = state.awake.clone();
+        let keep = move || awake.run(awake::keep_cores_awake);
+        workers::spawn("volfs-awake", keep).map_err(failed)?;
+    }
     // fuser starts the readers from this thread, and they inherit what it is.
     workers::spawn("volfs-session", {
         let (state, path) = (state.clone(), options.path.clone());
@@ -338,6 +349,7 @@ fn start_session(
     .inspect_err(|_| {
         state.refresher.end();
         state.owed.end();
+        state.awake.end();
     })
     .map_err(failed)?;
     Ok((state, kernel))
@@ -415,6 +427,7 @@ impl SessionState {
         *self.live.lock() = None;
         self.refresher.end();
         self.owed.end();
+        self.awake.end();
         log_end(outcome);
         take_dead_mount_away(path);
         self.set_phase(Phase::Ending);
@@ -503,7 +516,9 @@ mod tests {
             nohandles: false,
             readers: 4,
             dirty_bytes_max: 1 << 20,
+            poll_idle_cores: false,
         };
+        let awake = Arc::new(Awake::new(false));
         let session = Arc::new(SessionState {
             phase: Mutex::new(phase),
             changed: Condvar::new(),
@@ -511,7 +526,8 @@ mod tests {
             on_end: Mutex::new(None),
             refresher: Arc::new(Refresher::new()),
             owed: Arc::new(OwedTimes::new(false)),
-            requests: Arc::new(Requests::new()),
+            requests: Arc::new(Requests::new(awake.clone())),
+            awake,
         });
         Mount {
             options,

@@ -93,6 +93,7 @@ pub struct Pool {
     worker: Mutex<Option<JoinHandle<()>>>,
     is_closed: AtomicBool,
     trash_stay: Duration,
+    poll_idle_cores: bool,
     fresh_key: recovery::FreshKey,
     journal_options: JournalOptions,
     lock: Mutex<Option<PoolLock>>,
@@ -110,6 +111,11 @@ impl Pool {
     /// Its folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether mounts of its volumes keep idle cores from halting while requests come fast.
+    pub fn polls_idle_cores(&self) -> bool {
+        self.poll_idle_cores
     }
 
     /// Its state in numbers.

@@ -195,6 +195,7 @@ impl Pool {
             worker: Mutex::new(None),
             is_closed: AtomicBool::new(false),
             trash_stay: Duration::from_secs(options.trash_secs),
+            poll_idle_cores: options.poll_idle_cores,
             fresh_key: ground.fresh_key,
             journal_options: ground.journal,
             lock: Mutex::new(ground.lock),

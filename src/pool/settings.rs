@@ -53,14 +53,18 @@ pub(crate) struct Settings {
     /// Bytes a second that the collection of garbage moves by itself at most; 0: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     gc_bytes_per_second: Option<u64>,
-    /// Cap of the block cache in bytes.
+    /// Hours that removed volumes stay in the trash.
     #[serde(skip_serializing_if = "Option::is_none")]
     trash_hours: Option<u64>,
+    /// Cap of the block cache in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     block_cache_bytes: Option<u64>,
     /// Cap of the node cache in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     node_cache_bytes: Option<u64>,
+    /// Idle cores of a guest poll while requests come fast.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    poll_idle_cores: Option<bool>,
 }
 
 /// Only what every version of the file has.
@@ -175,6 +179,7 @@ impl PoolFile {
             node_cache_bytes: settings
                 .node_cache_bytes
                 .map_or(options.node_cache_bytes, |bytes| bytes as usize),
+            poll_idle_cores: settings.poll_idle_cores.unwrap_or(options.poll_idle_cores),
             cut_damaged_journal: options.cut_damaged_journal,
         }
     }

@@ -31,6 +31,8 @@ pub struct PoolOptions {
     pub block_cache_bytes: usize,
     /// Cap of the cache of decoded tree nodes. Default 64 MiB.
     pub node_cache_bytes: usize,
+    /// Whether a mount keeps idle cores from halting while requests come fast. Default: yes.
+    pub poll_idle_cores: bool,
     /// A damaged journal is cut off at the damage instead of being refused; what lies behind is
     /// lost. Never from `pool.toml`. Default: no.
     pub cut_damaged_journal: bool,
@@ -146,6 +148,7 @@ impl Default for PoolOptions {
             trash_secs: 24 * 3600,
             block_cache_bytes: 8 << 20,
             node_cache_bytes: 64 << 20,
+            poll_idle_cores: true,
             cut_damaged_journal: false,
         }
     }

@@ -1,5 +1,6 @@
 //! The command line: what it prints, where, and with which exit code.
 
+mod awake;
 mod check;
 mod copies;
 mod daemon;

@@ -21,6 +21,8 @@ pub(crate) struct Opened {
     pub(crate) volume: Arc<Volume>,
     /// The snapshots that are shown in it.
     pub(crate) snapshots: Option<Arc<dyn Snapshots>>,
+    /// What the pool says of [`fuse::MountOptions::poll_idle_cores`].
+    pub(crate) poll_idle_cores: bool,
 }
 
 impl Opened {
@@ -141,7 +143,12 @@ impl MountTable {
                  before it bears another name"
             ));
         }
-        let Opened { volume, snapshots } = opened;
+        let Opened {
+            volume,
+            snapshots,
+            poll_idle_cores,
+        } = opened;
+        options.poll_idle_cores &= poll_idle_cores;
         options.dirty_bytes_max = volume.accepted_bytes_max();
         let id = self.sessions.reserve();
         let mount = self.cover(&path, request, &mut warnings, |_| {
@@ -303,6 +310,7 @@ mod tests {
             Opened {
                 volume: volume.clone(),
                 snapshots: shows.then(|| Arc::new(snapshots()) as Arc<dyn Snapshots>),
+                poll_idle_cores: true,
             }
         };
         assert!(!opened(true).hides_snapshots());

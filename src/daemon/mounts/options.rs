@@ -39,6 +39,7 @@ pub(crate) fn plan(
             .map_or(1, NonZero::get)
             .clamp(MountOptions::READERS_MIN, READERS_MAX),
         dirty_bytes_max: ACCEPTED_BYTES,
+        poll_idle_cores: root,
     };
     Ok((options, warning.into_iter().collect()))
 }

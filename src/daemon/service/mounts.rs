@@ -14,15 +14,17 @@ impl Service {
         let source = &request.source;
         self.mounts.mount(request, || {
             let (pool, name) = (&self.pool, &source.volume);
-            Ok(match &source.snapshot {
-                None => Opened {
-                    volume: pool.open_volume(name)?,
-                    snapshots: Some(Arc::new(PoolSnapshots::new(pool.clone(), name.clone()))),
-                },
-                Some(snapshot) => Opened {
-                    volume: pool.open_snapshot(name, snapshot)?,
-                    snapshots: None,
-                },
+            let (volume, snapshots) = match &source.snapshot {
+                None => {
+                    let snapshots = PoolSnapshots::new(pool.clone(), name.clone());
+                    (pool.open_volume(name)?, Some(Arc::new(snapshots) as _))
+                }
+                Some(snapshot) => (pool.open_snapshot(name, snapshot)?, None),
+            };
+            Ok(Opened {
+                volume,
+                snapshots,
+                poll_idle_cores: pool.polls_idle_cores(),
             })
         })
     }

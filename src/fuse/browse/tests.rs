@@ -136,6 +136,7 @@ fn operations(live: &Arc<Volume>, browser: Option<Arc<Browser>>) -> Operations<C
         nohandles: false,
         readers: 4,
         dirty_bytes_max: 1 << 20,
+        poll_idle_cores: false,
     };
     Operations::start(shared, &options).unwrap()
 }

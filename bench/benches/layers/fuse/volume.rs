@@ -47,6 +47,7 @@ fn options(path: &Path) -> MountOptions {
         nohandles: false,
         readers: READERS,
         dirty_bytes_max: ACCEPTED_BYTES,
+        poll_idle_cores: true,
     }
 }
 
