@@ -157,9 +157,7 @@ impl MariaDb {
         let mut command = self.client("mariadb-check");
         command.args(["--all-databases", "--check", "--extended"]);
         let report = run_for(&mut command, Duration::from_secs(300)).ok();
-        let tables = report.lines().filter(|line| line.ends_with(" OK")).count();
-        // A line of a table that is not sound is followed by others that say why.
-        assert!(tables > 30 && tables == report.lines().count(), "{report}");
+        assert!(tables_are_sound(&report), "{report}");
     }
 
     /// One of the client programs, to be given arguments.
@@ -205,4 +203,31 @@ fn as_user(program: &str) -> Command {
     command.args(to_become(USER)).arg("--").arg(program);
     command.current_dir("/");
     command
+}
+
+/// Whether a report of mariadb-check is about many tables, and says nothing against any of them.
+///
+/// A table is one line, ` OK` at its end; or its name alone, then lines of what was found, and
+/// `status : OK` if it is sound all the same. That is so where purge and rollback have met and left
+/// an entry of an index behind that is marked as deleted (info_bits 32) and leads nowhere: no query
+/// sees it, and MariaDB warns of it and no more (MDEV-24402). All else that is found is a fault.
+fn tables_are_sound(report: &str) -> bool {
+    let is_leftover = |line: &str| {
+        line.starts_with("Warning ")
+            && line.contains(": InnoDB: Clustered index record not found for index ")
+            && line.contains(": COMPACT RECORD(info_bits=32, ")
+    };
+    let (mut tables, mut named) = (0, None);
+    for line in report.lines() {
+        match (named, line.strip_suffix(" OK")) {
+            (None, Some(_)) => tables += 1,
+            (None, None) => named = Some(line),
+            (Some(_), Some(status)) if status.trim_end() == "status   :" => {
+                (tables, named) = (tables + 1, None);
+            }
+            (Some(_), _) if is_leftover(line) => {}
+            (Some(_), _) => return false,
+        }
+    }
+    tables > 30 && named.is_none()
 }

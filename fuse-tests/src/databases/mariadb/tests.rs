@@ -52,3 +52,34 @@ fn checks_pass_and_fail_when_they_should() {
         pages::check_pages(&volume);
     }));
 }
+
+/// A leftover of purge is no fault; whatever else mariadb-check says of a table is one.
+#[test]
+fn reports_of_tables_are_judged() {
+    let sound: String = (0..31).map(|n| format!("mysql.t{n}     OK\n")).collect();
+    assert!(tables_are_sound(&sound));
+    assert!(
+        !tables_are_sound("mysql.db    OK\n"),
+        "there are more tables"
+    );
+    let with = |lines: &[&str]| {
+        let about = format!("sbtest.sbtest1\n{}\n", lines.join("\n"));
+        tables_are_sound(&format!("{about}{sound}"))
+    };
+    let warning = |bits: u8| {
+        format!(
+            "Warning  : InnoDB: Clustered index record not found for index `k_1` of table \
+             `sbtest`.`sbtest1`: COMPACT RECORD(info_bits={bits}, 2 fields): {{[4]    (0x8000137F)}}"
+        )
+    };
+    let ok = "status   : OK";
+    assert!(with(&[&warning(32), ok]));
+    assert!(!with(&[&warning(0), ok]), "it is in use");
+    assert!(!with(&[&warning(32)]), "no status");
+    assert!(!with(&[&warning(32), "error    : Corrupt"]));
+    assert!(!with(&[
+        "Warning  : InnoDB: The B-tree of index k_1 is corrupted.",
+        ok
+    ]));
+    assert!(!tables_are_sound(&format!("{sound}sbtest.sbtest1\n")));
+}
