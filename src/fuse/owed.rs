@@ -81,7 +81,10 @@ pub(crate) struct OwedTimes {
     /// The kernel keeps times itself.
     is_kept: bool,
     state: Mutex<State>,
-    changed: Condvar,
+    /// Something for the collector, which sleeps.
+    woken: Condvar,
+    /// Something for who waits until a node's times are told.
+    settled: Condvar,
 }
 
 impl OwedTimes {
@@ -90,7 +93,8 @@ impl OwedTimes {
         OwedTimes {
             is_kept,
             state: Mutex::default(),
-            changed: Condvar::new(),
+            woken: Condvar::new(),
+            settled: Condvar::new(),
         }
     }
 
@@ -117,7 +121,7 @@ impl OwedTimes {
             debt.place = place;
         }
         if state.is_idle {
-            self.changed.notify_all();
+            self.woken.notify_one();
         }
     }
 
@@ -130,7 +134,7 @@ impl OwedTimes {
         debt.changes -= 1;
         if debt.changes == 0 {
             state.debts.remove(&node);
-            self.changed.notify_all();
+            self.settled.notify_all();
         }
     }
 
@@ -139,7 +143,7 @@ impl OwedTimes {
         let mut state = self.state.lock();
         state.failed.insert(node);
         state.debts.remove(&node);
-        self.changed.notify_all();
+        self.settled.notify_all();
     }
 
     /// The kernel has let go of the node, and of whatever it held against it.
@@ -170,7 +174,7 @@ impl OwedTimes {
                 state.debts.remove(&node);
                 return Outcome::Lost(place);
             }
-            self.changed.wait_until(&mut state, deadline);
+            self.settled.wait_until(&mut state, deadline);
         }
     }
 
@@ -181,13 +185,13 @@ impl OwedTimes {
         while !state.has_ended {
             if state.debts.is_empty() {
                 state.is_idle = true;
-                self.changed.wait(&mut state);
+                self.woken.wait(&mut state);
                 state.is_idle = false;
                 continue;
             }
             let round_ends = Instant::now() + GRACE;
             while !state.has_ended && Instant::now() < round_ends {
-                self.changed.wait_until(&mut state, round_ends);
+                self.woken.wait_until(&mut state, round_ends);
             }
             let lost = state.lost(Instant::now());
             drop(state);
@@ -203,7 +207,7 @@ impl OwedTimes {
     /// The session has ended.
     pub(crate) fn end(&self) {
         self.state.lock().has_ended = true;
-        self.changed.notify_all();
+        self.woken.notify_one();
     }
 }
 
